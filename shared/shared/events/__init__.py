@@ -1,0 +1,50 @@
+"""Every event of Atelier, one module per topic. ``EVENTS`` is the list that documents and schemas are made from."""
+
+from shared.contract import Event
+from shared.events.accounts import AccountRegistered
+from shared.events.assets import AssetRejected, AssetStored
+from shared.events.credits import CreditsGranted, CreditsHeld, CreditsRefused, CreditsSettled, HoldOverdue
+from shared.events.deliveries import DeliveryFailed, DeliverySucceeded
+from shared.events.generation import ArtifactProduced, JobCancelled, JobFailed, JobRefused, JobSucceeded
+from shared.events.jobs import JobCancelRequested, JobRequested
+
+EVENTS: tuple[type[Event], ...] = (
+    JobRequested,
+    JobCancelRequested,
+    AccountRegistered,
+    CreditsHeld,
+    CreditsRefused,
+    HoldOverdue,
+    CreditsSettled,
+    CreditsGranted,
+    ArtifactProduced,
+    JobSucceeded,
+    JobFailed,
+    JobCancelled,
+    JobRefused,
+    AssetStored,
+    AssetRejected,
+    DeliverySucceeded,
+    DeliveryFailed,
+)
+
+__all__ = [
+    "EVENTS",
+    "AccountRegistered",
+    "ArtifactProduced",
+    "AssetRejected",
+    "AssetStored",
+    "CreditsGranted",
+    "CreditsHeld",
+    "CreditsRefused",
+    "CreditsSettled",
+    "DeliveryFailed",
+    "DeliverySucceeded",
+    "HoldOverdue",
+    "JobCancelRequested",
+    "JobCancelled",
+    "JobFailed",
+    "JobRefused",
+    "JobRequested",
+    "JobSucceeded",
+]

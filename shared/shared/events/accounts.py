@@ -1,0 +1,20 @@
+"""``gateway.accounts``: who uses Atelier."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from pydantic import Field
+
+from shared.contract import Event, Topic, personal
+from shared.ids import AccountId
+from shared.topics import GATEWAY_ACCOUNTS
+
+
+class AccountRegistered(Event):
+    """A new account exists. Billing opens its wallet with the registration bonus (S4-49)."""
+
+    topic: ClassVar[Topic] = GATEWAY_ACCOUNTS
+
+    account_id: AccountId
+    email: str = Field(json_schema_extra=personal())
+    registered_at: datetime

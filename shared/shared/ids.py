@@ -1,0 +1,63 @@
+"""Sortable, prefixed ids: ``job_`` + 26 Crockford base-32 characters of a UUIDv7.
+
+Ids sort by creation time (RFC 9562, section 5.7) and never need escaping in a URL or a file name.
+"""
+
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import StringConstraints
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_LENGTH = 26
+
+
+def uuid7() -> uuid.UUID:
+    """A UUIDv7 of now: 48 bits of milliseconds, then 74 random bits."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = milliseconds << 80 | 0x7 << 76 | (random >> 68) << 64 | 0b10 << 62 | random & ((1 << 62) - 1)
+    return uuid.UUID(int=value)
+
+
+def encode(value: uuid.UUID) -> str:
+    """The 26 Crockford characters of a UUID."""
+    number = value.int
+    return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+def decode(identifier: str) -> uuid.UUID:
+    """The UUID inside a prefixed id. Raises ValueError when it holds none."""
+    body = identifier.rpartition("_")[2]
+    if len(body) != _LENGTH:
+        raise ValueError(f"{identifier!r} is not an id of Atelier")
+    number = 0
+    for character in body:
+        number = number << 5 | CROCKFORD.index(character)
+    return uuid.UUID(int=number)
+
+
+def new_id(prefix: str) -> str:
+    """A new id, for example ``new_id("job")`` -> ``job_01KBHW3XJ0E4RAB1Q6TZZZ9V5C``."""
+    return f"{prefix}_{encode(uuid7())}"
+
+
+def created_at(identifier: str) -> datetime:
+    """The moment an id was made, to the millisecond, in UTC."""
+    return datetime.fromtimestamp((decode(identifier).int >> 80) / 1000, tz=UTC)
+
+
+def _id(prefix: str) -> StringConstraints:
+    return StringConstraints(pattern=rf"^{prefix}_[0-7][{CROCKFORD}]{{25}}$")
+
+
+AccountId = Annotated[str, _id("acc")]
+ApiKeyId = Annotated[str, _id("key")]
+AssetId = Annotated[str, _id("ast")]
+DeliveryId = Annotated[str, _id("dlv")]
+GrantId = Annotated[str, _id("grt")]
+JobId = Annotated[str, _id("job")]
+StepId = Annotated[str, _id("stp")]

@@ -1,0 +1,87 @@
+"""What a customer may ask for: one input model per kind of job, and where the outcome is delivered.
+
+Gateway validates against these, generation reads the same models, so a request that was accepted can be made.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, field_validator
+
+WEBHOOK_SECRET_PATTERN = r"^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"
+"""Standard Webhooks: base64 of 24 to 64 bytes behind ``whsec_``."""
+
+ImageSize = Literal["1024x1024", "1792x1024", "1024x1792"]
+ImageQuality = Literal["standard", "hd"]
+
+
+class JobInput(BaseModel):
+    """Base of all job inputs; unknown fields are refused so that a typing error is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def items(self) -> int:
+        """How many results the job makes, each settled by itself."""
+        return 1
+
+
+class ImageInput(JobInput):
+    """Kind ``image``: one to four pictures of one prompt (S3-07, S3-15..20)."""
+
+    prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)] = Field(
+        description="What the picture shows; at most 1,000 characters.",
+        examples=["a lighthouse in a storm, oil painting"],
+    )
+    size: ImageSize = Field(default="1024x1024", description="Width x height in pixels.")
+    quality: ImageQuality = "standard"
+    n: int = Field(default=1, ge=1, le=4, description="Number of pictures; each is paid only when delivered.")
+    fallback: Literal["none", "gradient"] = Field(
+        default="none", description="`gradient` makes a free picture when the model is unavailable (S0-03)."
+    )
+
+    @field_validator("prompt")
+    @classmethod
+    def _printable(cls, prompt: str) -> str:
+        if "\x00" in prompt:
+            raise ValueError("the prompt must not contain NUL characters")
+        return prompt
+
+    @property
+    def items(self) -> int:
+        return self.n
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        width, _, height = self.size.partition("x")
+        return int(width), int(height)
+
+
+JOB_INPUTS: dict[str, type[JobInput]] = {"image": ImageInput}
+"""Kind of job -> its input model."""
+
+
+def parse_input(kind: str, data: dict[str, Any]) -> JobInput:
+    """The typed input of a job. Raises LookupError for an unknown kind, pydantic.ValidationError for bad data."""
+    return JOB_INPUTS[kind].model_validate(data)
+
+
+class WebhookTarget(BaseModel):
+    """Where a job's outcome is posted, signed per Standard Webhooks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: HttpUrl
+    secret: str | None = Field(
+        default=None,
+        pattern=WEBHOOK_SECRET_PATTERN,
+        description="Signing secret (`whsec_...`). Left out: the account's own signing secret is used.",
+    )
+
+
+class Deliver(BaseModel):
+    """How the outcome leaves Atelier."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    webhook: WebhookTarget
