@@ -1,0 +1,1 @@
+"""Plumbing that every service stands on. Knows events, transactions and leases; knows no business word."""

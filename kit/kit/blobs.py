@@ -1,0 +1,147 @@
+"""Objects in any S3-compatible store (AWS, R2, GCS, MinIO, SeaweedFS), through the ``minio`` client alone.
+
+The client is synchronous, so calls run in a pool of threads of their own. Versioning and bucket policies are avoided,
+because not every server has them. Presigning needs no network.
+"""
+
+import asyncio
+import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from minio import Minio
+from minio.error import S3Error
+
+from kit.settings import S3Settings
+
+CONNECTIONS = 32
+MISSING = frozenset({"NoSuchKey", "NoSuchObject", "NoSuchBucket"})
+
+
+class BlobUnavailableError(ConnectionError):
+    """The object store cannot be reached or failed; the same call may succeed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """What a HEAD tells of an object. ``size`` in bytes; ``metadata`` keys are lower case without ``x-amz-meta-``."""
+
+    size: int
+    media_type: str
+    metadata: dict[str, str]
+
+
+class Blobs:
+    """One bucket. ``public_url`` is the address that browsers reach the same server under."""
+
+    def __init__(
+        self, *, url: str, access_key: str, secret_key: str, bucket: str, region: str, public_url: str | None = None
+    ) -> None:
+        self.bucket = bucket
+        self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="s3")
+        http = urllib3.PoolManager(
+            maxsize=CONNECTIONS, timeout=urllib3.Timeout(connect=3, read=30), retries=urllib3.Retry(total=0)
+        )
+        self._client = _client(url, access_key, secret_key, region, http)
+        self._signer = _client(public_url or url, access_key, secret_key, region, http)
+
+    @classmethod
+    def from_settings(cls, settings: S3Settings, *, public_url: str | None = None) -> "Blobs":
+        """The bucket that a service's settings name."""
+        return cls(
+            url=settings.s3_url,
+            access_key=settings.s3_access_key.get_secret_value(),
+            secret_key=settings.s3_secret_key.get_secret_value(),
+            bucket=settings.s3_bucket,
+            region=settings.s3_region,
+            public_url=public_url,
+        )
+
+    async def ensure_bucket(self) -> None:
+        """Make the bucket if it is missing."""
+
+        def make() -> None:
+            if not self._client.bucket_exists(self.bucket):
+                self._client.make_bucket(self.bucket)
+
+        await self._run(make)
+
+    async def put(self, key: str, data: bytes, media_type: str, metadata: dict[str, str] | None = None) -> None:
+        """Write an object in one request; writing the same key again replaces it."""
+        await self._run(
+            partial(
+                self._client.put_object,
+                self.bucket,
+                key,
+                io.BytesIO(data),
+                len(data),
+                content_type=media_type,
+                metadata=dict(metadata or {}),
+            )
+        )
+
+    async def get(self, key: str) -> bytes:
+        """The bytes of an object. Raises KeyError when it is missing."""
+
+        def read() -> bytes:
+            answer = self._client.get_object(self.bucket, key)
+            try:
+                return answer.read()
+            finally:
+                answer.close()
+                answer.release_conn()
+
+        return bytes(await self._run(read))
+
+    async def head(self, key: str) -> BlobInfo:
+        """Size, type and metadata of an object. Raises KeyError when it is missing."""
+        found = await self._run(partial(self._client.stat_object, self.bucket, key))
+        prefix = "x-amz-meta-"
+        metadata = {
+            name.lower().removeprefix(prefix): value
+            for name, value in (found.metadata or {}).items()
+            if name.lower().startswith(prefix)
+        }
+        return BlobInfo(size=found.size, media_type=found.content_type or "", metadata=metadata)
+
+    async def delete(self, key: str) -> None:
+        """Remove an object; a missing one is fine."""
+        await self._run(partial(self._client.remove_object, self.bucket, key))
+
+    def signed_url(self, key: str, *, expires: timedelta, filename: str | None = None) -> str:
+        """A GET URL that works without credentials until it expires."""
+        headers: dict[str, str | list[str] | tuple[str]] | None = (
+            {"response-content-disposition": f'inline; filename="{filename}"'} if filename else None
+        )
+        return str(self._signer.presigned_get_object(self.bucket, key, expires=expires, response_headers=headers))
+
+    async def close(self) -> None:
+        """Wait for running calls."""
+        await asyncio.to_thread(self._pool.shutdown, True, cancel_futures=True)
+
+    async def _run(self, call: Any) -> Any:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        except S3Error as error:
+            if error.code in MISSING:
+                raise KeyError(error.object_name or self.bucket) from error
+            raise BlobUnavailableError(f"S3 answered {error.code}: {error.message}") from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise BlobUnavailableError(f"S3 cannot be reached: {error}") from error
+
+
+def _client(url: str, access_key: str, secret_key: str, region: str, http: urllib3.PoolManager) -> Minio:
+    parts = urlsplit(url)
+    return Minio(
+        parts.netloc,
+        access_key=access_key,
+        secret_key=secret_key,
+        secure=parts.scheme == "https",
+        region=region,
+        http_client=http,
+    )

@@ -1,0 +1,74 @@
+"""Lets writes that arrive within a few milliseconds share one transaction.
+
+A lone write is applied at once. While a transaction runs, further writes wait and form the next one, so the batch size
+follows the load by itself. When a batch fails for a reason of one of its items, each item is applied alone.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from kit import metrics
+from kit.database import Database, WriteSession, is_transient
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Apply = Callable[[WriteSession, Sequence[T]], Awaitable[Sequence[R]]]
+
+
+class Coalescer(Generic[T, R]):
+    """Shares transactions between concurrent callers of :meth:`submit`.
+
+    ``apply`` gets a session and the items of one transaction and returns one result per item, in order.
+    """
+
+    def __init__(
+        self, db: Database, apply: Apply[T, R], *, service: str, max_batch: int = 256, writers: int = 1
+    ) -> None:
+        self._db = db
+        self._apply = apply
+        self._service = service
+        self._max_batch = max_batch
+        self._writers = writers
+        self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def submit(self, item: T) -> R:
+        """Apply ``item`` in the next transaction; returns its result once that is durable, or raises its error."""
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        self._start()
+        return await future
+
+    def _start(self) -> None:
+        if self._waiting and len(self._running) < self._writers:
+            task = asyncio.create_task(self._drain())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
+            await self._write(batch)
+
+    async def _write(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
+        batch = [(item, future) for item, future in batch if not future.done()]
+        if not batch:
+            return
+        try:
+            async with self._db.write() as session:
+                results = await self._apply(session, [item for item, _ in batch])
+            metrics.COALESCED.labels(self._service).observe(len(batch))
+        except Exception as error:
+            if len(batch) > 1 and not is_transient(error):
+                for single in batch:
+                    await self._write([single])
+                return
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            if not future.done():
+                future.set_result(result)

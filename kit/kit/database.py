@@ -1,0 +1,133 @@
+"""PostgreSQL access: one engine per service, and sessions that are told apart by type.
+
+Only an edge (HTTP route, consumer, worker, command) opens :meth:`Database.write`; leaving it flushes the outbox and
+commits. A function that needs to write declares :data:`WriteSession`, so it cannot be handed a read session, and it
+never commits itself.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import NewType
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+
+ReadSession = NewType("ReadSession", AsyncSession)
+WriteSession = NewType("WriteSession", AsyncSession)
+
+Hook = Callable[[], None]
+Flush = Callable[[AsyncSession], Awaitable[None]]
+
+COMMAND_TIMEOUT_SECONDS = 30
+LOCK_TIMEOUT = "10s"
+
+# https://www.postgresql.org/docs/18/errcodes-appendix.html
+TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "57014", "25006"})
+TRANSIENT_CLASSES = ("08", "53", "58")
+
+
+class Database:
+    """The database of one service."""
+
+    def __init__(self, url: str, *, name: str, pool_size: int = 10) -> None:
+        self.url = make_url(url)
+        self._name = name
+        self.engine = create_async_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=COMMAND_TIMEOUT_SECONDS,
+            connect_args={
+                "command_timeout": COMMAND_TIMEOUT_SECONDS,
+                "server_settings": {"application_name": name, "lock_timeout": LOCK_TIMEOUT},
+            },
+        )
+        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._before_commit: list[Flush] = []
+        self._on_write: list[Callable[[AsyncSession], None]] = []
+
+    def before_commit(self, flush: Flush) -> None:
+        """Register an async function that every write transaction runs last, such as the outbox."""
+        self._before_commit.append(flush)
+
+    def on_write(self, tell: Callable[[AsyncSession], None]) -> None:
+        """Register a function that is called after every committed write transaction."""
+        self._on_write.append(tell)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[WriteSession]:
+        """One transaction: commits when the block ends, rolls back when it raises."""
+        async with self._sessions() as session:
+            try:
+                async with session.begin():
+                    yield WriteSession(session)
+                    for flush in self._before_commit:
+                        await flush(session)
+            except BaseException:
+                _run(session, "after_rollback")
+                raise
+            _run(session, "after_commit")
+            for tell in self._on_write:
+                tell(session)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadSession]:
+        """One read-only transaction; PostgreSQL refuses writes in it."""
+        async with self._sessions() as session, session.begin():
+            await session.connection(execution_options={"postgresql_readonly": True})
+            yield ReadSession(session)
+
+    async def connect(self, **server_settings: str) -> asyncpg.Connection:
+        """A connection outside the pool, for whoever holds an advisory lock. The caller closes it."""
+        return await asyncpg.connect(
+            self.url.set(drivername="postgresql").render_as_string(hide_password=False),
+            timeout=5,
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
+            server_settings={"application_name": self._name, **server_settings},
+        )
+
+    async def ping(self) -> None:
+        """Raise when the database cannot answer."""
+        async with self.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def close(self) -> None:
+        """Close all pooled connections."""
+        await self.engine.dispose()
+
+
+def after_commit(session: WriteSession, hook: Hook) -> None:
+    """Run ``hook`` once this transaction is durable; it never runs after a rollback."""
+    session.info.setdefault("after_commit", []).append(hook)
+
+
+def after_rollback(session: WriteSession, hook: Hook) -> None:
+    """Run ``hook`` if this transaction does not become durable."""
+    session.info.setdefault("after_rollback", []).append(hook)
+
+
+def _run(session: AsyncSession, moment: str) -> None:
+    for hook in session.info.pop(moment, ()):
+        hook()
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether repeating the same transaction may succeed: lost connection, deadlock, lock timeout, full pool."""
+    if isinstance(error, PoolTimeoutError | ConnectionError | TimeoutError | asyncpg.InterfaceError | OSError):
+        return True
+    if isinstance(error, asyncpg.PostgresError):
+        return _transient_state(error.sqlstate)
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated or isinstance(error, InterfaceError):
+            return True
+        state = getattr(error.orig, "sqlstate", None)
+        return _transient_state(state) if state else isinstance(error, OperationalError)
+    return False
+
+
+def _transient_state(state: str | None) -> bool:
+    return state is not None and (state in TRANSIENT_STATES or state.startswith(TRANSIENT_CLASSES))

@@ -1,0 +1,161 @@
+"""Messages that could not be handled, and those that wait behind them: rows in the service's own database.
+
+While a key has a dead letter, its later events are parked. ``replay`` runs a key's letters in order through the same
+edge as live messages; list, show and drop are SQL.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from kit.database import Database, ReadSession, WriteSession
+from kit.subscriptions import Record
+from kit.tables import dead_letters as table
+
+
+class Replayer(Protocol):
+    """The edge that runs a letter again."""
+
+    async def replay(self, record: Record, *, finish: Callable[[WriteSession], Awaitable[None]]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead or parked message, shaped like the Kafka record it was."""
+
+    id: int
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    headers: list[tuple[str, bytes]]
+    value: bytes
+    type: str
+    state: str
+    error: str
+    attempts: int
+    created_at: Any
+
+
+def key_text(record: Record) -> str:
+    """The Kafka key as text; bytes that are not UTF-8 are escaped."""
+    return (record.key or b"").decode(errors="backslashreplace")
+
+
+def letter(record: Record, wire_type: str, *, state: str, error: str = "", attempts: int = 0) -> dict[str, Any]:
+    """The row of a message that is set aside."""
+    return {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "key": key_text(record).replace("\x00", "\\x00"),
+        "type": wire_type.replace("\x00", "\\x00"),
+        "headers": {name: value.decode("latin-1").replace("\x00", "\\x00") for name, value in record.headers},
+        "value": record.value or b"",
+        "state": state,
+        "error": error[:4000].replace("\x00", "\\x00"),
+        "attempts": attempts,
+    }
+
+
+async def blocked_keys(session: WriteSession, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Which of these ``(topic, key)`` have a letter already.
+
+    The letters are locked against removal, so that a replay cannot finish a key while this transaction parks behind it.
+    """
+    topics, names = zip(*keys, strict=True)
+    found = await session.execute(
+        text(
+            "SELECT d.topic, d.key FROM dead_letters d"
+            " JOIN unnest(CAST(:topics AS text[]), CAST(:keys AS text[])) AS k(topic, key)"
+            " ON d.topic = k.topic AND d.key = k.key FOR SHARE OF d"
+        ),
+        {"topics": list(topics), "keys": list(names)},
+    )
+    return {(row.topic, row.key) for row in found}
+
+
+async def store(session: WriteSession, letters: Sequence[dict[str, Any]]) -> None:
+    """Insert letters; a record that is there already stays as it is."""
+    if letters:
+        await session.execute(insert(table).on_conflict_do_nothing(constraint="dead_letters_position"), letters)
+
+
+async def find(session: ReadSession, *, key: str | None = None, limit: int = 100) -> list[Letter]:
+    """Letters in the order in which they would be replayed."""
+    query = select(table).order_by(table.c.topic, table.c.key, table.c.partition, table.c.offset).limit(limit)
+    if key is not None:
+        query = query.where(table.c.key == key)
+    return [_from_row(row) for row in await session.execute(query)]
+
+
+async def get(session: ReadSession, identifier: int) -> Letter | None:
+    """One letter, or None."""
+    row = (await session.execute(select(table).where(table.c.id == identifier))).one_or_none()
+    return _from_row(row) if row else None
+
+
+async def count(session: ReadSession) -> dict[str, int]:
+    """Number of letters by state."""
+    rows = await session.execute(select(table.c.state, func.count()).group_by(table.c.state))
+    return {"dead": 0, "parked": 0} | {row[0]: row[1] for row in rows}
+
+
+async def drop(session: WriteSession, identifier: int) -> bool:
+    """Forget one letter for good; False when there is none. What is parked behind it needs a replay to go on."""
+    result = await session.execute(delete(table).where(table.c.id == identifier).returning(table.c.id))
+    return result.one_or_none() is not None
+
+
+async def replay(db: Database, edge: Replayer, *, key: str | None = None) -> tuple[int, int]:
+    """Run letters in order through the edge; a key stops at its first failure. Returns (handled, failed keys)."""
+    handled = 0
+    failed: set[tuple[str, str]] = set()
+    while True:
+        async with db.read() as session:
+            letters = await _next(session, skip=failed, key=key)
+        if not letters:
+            return handled, len(failed)
+        for found in letters:
+            identity = (found.topic, key_text(found))
+            if identity in failed:
+                continue
+            try:
+                await edge.replay(found, finish=_remover(found.id))
+                handled += 1
+            except Exception as error:
+                failed.add(identity)
+                async with db.write() as session:
+                    await session.execute(
+                        update(table)
+                        .where(table.c.id == found.id)
+                        .values(
+                            state="dead", attempts=table.c.attempts + 1, error=f"{type(error).__name__}: {error}"[:4000]
+                        )
+                    )
+
+
+async def _next(session: ReadSession, *, skip: set[tuple[str, str]], key: str | None) -> list[Letter]:
+    query = select(table).order_by(table.c.topic, table.c.partition, table.c.offset).limit(100)
+    if key is not None:
+        query = query.where(table.c.key == key)
+    if skip:
+        query = query.where(tuple_(table.c.topic, table.c.key).not_in(list(skip)))
+    return [_from_row(row) for row in await session.execute(query)]
+
+
+def _remover(identifier: int) -> Callable[[WriteSession], Awaitable[None]]:
+    async def remove(session: WriteSession) -> None:
+        await session.execute(delete(table).where(table.c.id == identifier))
+
+    return remove
+
+
+def _from_row(row: Any) -> Letter:
+    values = row._asdict()
+    values["key"] = values["key"].encode()
+    values["headers"] = [(name, value.encode("latin-1", "replace")) for name, value in values["headers"].items()]
+    return Letter(**values)

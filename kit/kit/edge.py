@@ -1,0 +1,257 @@
+"""The consumer edge: turns a batch of Kafka records into one transaction, exactly once in effect.
+
+Every record ends in exactly one of done, duplicate, ignored, parked or dead, and is counted. A batch that fails for a
+transient reason raises, so that nothing is committed and the batch comes again. A batch that fails otherwise is halved
+until the bad record is alone; that one becomes a dead letter, and later records of its key are parked behind it.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+import structlog
+from opentelemetry.trace import Span, SpanKind
+from shared.contract import Envelope, Event, UndecodableError
+from sqlalchemy import text
+
+from kit import dead_letters, metrics, tracing
+from kit.database import Database, WriteSession, is_transient
+from kit.subscriptions import Record, Subscription, by_wire_type
+
+log = structlog.get_logger()
+
+MAX_CHUNK = 500
+SLOW_CHUNK_SECONDS = 2.0
+ATTEMPTS = 3
+RETRY_SECONDS = 0.1
+MAX_BACKOFF_SECONDS = 25.0  # under the 30 s after which a silent member looks dead to an operator
+
+_INBOX = text(
+    "INSERT INTO inbox (event_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING RETURNING event_id"
+)
+
+Transaction = Callable[[WriteSession], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Message:
+    """A record of a subscribed type. ``event`` is None when it could not be decoded, and ``fault`` says why."""
+
+    record: Record
+    type: str
+    subscription: Subscription
+    event: Event | None
+    fault: str = ""
+    span: Span | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.record.topic, dead_letters.key_text(self.record)
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """What must stay in order: the job if there is one, else the key."""
+        assert self.event is not None
+        return self.record.topic, self.event.correlation_id or self.event.key
+
+
+class Edge:
+    """The consumer edge of one service."""
+
+    def __init__(
+        self, db: Database, *, service: str, subscriptions: Iterable[Subscription], topic_prefix: str = ""
+    ) -> None:
+        self._db = db
+        self._service = service
+        self._subscriptions = by_wire_type(subscriptions)
+        self._prefix = topic_prefix
+        self._chunk = MAX_CHUNK
+        self._failures = 0
+
+    async def handle(self, records: Sequence[Record]) -> None:
+        """Handle records in order. Raises, after a pause, when a dependency is away: the batch must come again."""
+        messages = [message for record in records if (message := self._open(record))]
+        start = 0
+        while start < len(messages):
+            chunk = messages[start : start + self._chunk]
+            started = time.monotonic()
+            try:
+                await self._settle(chunk)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                await self._back_off(error)
+                raise
+            self._failures = 0
+            self._adapt(time.monotonic() - started)
+            start += len(chunk)
+
+    async def replay(self, record: Record, *, finish: Transaction) -> None:
+        """Run one dead letter; ``finish`` removes it in the same transaction. Raises what the handler raises."""
+        message = self._open(record)
+        if message is None:
+            raise UndecodableError("no handler is subscribed to this type any more; drop the letter")
+        if message.event is None:
+            raise UndecodableError(message.fault)
+        await self._transaction([message], finish=finish, replaying=True)
+
+    def _open(self, record: Record) -> Message | None:
+        """Read the type from the header, and decode only what is subscribed and passes the filter."""
+        wire_type = next((value for name, value in record.headers if name == "ce_type"), b"").decode(errors="replace")
+        subscription = self._subscriptions.get(wire_type)
+        if subscription is None:
+            self._count("other", "ignored")
+            return None
+        try:
+            event = subscription.event.decode(record.value or b"", Envelope.from_headers(record.headers))
+            UUID(event.envelope.id)
+        except ValueError as error:
+            return Message(record, wire_type, subscription, None, fault=str(error))
+        if subscription.where is not None and not subscription.where(event):
+            self._count(wire_type, "ignored")
+            return None
+        return Message(record, wire_type, subscription, event)
+
+    async def _settle(self, messages: Sequence[Message]) -> None:
+        """Commit all messages, halving around a bad one."""
+        for attempt in range(ATTEMPTS):
+            try:
+                await self._transaction(messages)
+                return
+            except Exception as error:
+                if is_transient(error):
+                    raise
+                failure = error
+            if len(messages) > 1:
+                middle = len(messages) // 2
+                await self._settle(messages[:middle])
+                await self._settle(messages[middle:])
+                return
+            await asyncio.sleep(RETRY_SECONDS * attempt)
+        await self._bury(messages[0], failure)
+
+    async def _transaction(
+        self, messages: Sequence[Message], *, finish: Transaction | None = None, replaying: bool = False
+    ) -> None:
+        outcomes: Counter[tuple[str, str]] = Counter()
+        with metrics.BATCH_SECONDS.labels(self._service).time():
+            async with AsyncExitStack() as spans, self._db.write() as session:
+                ready = list(messages) if replaying else await self._set_aside(session, messages, outcomes)
+                fresh = await self._deduplicate(session, ready, outcomes)
+                for message in fresh:
+                    self._trace(message, spans)
+                for wave in waves(fresh):
+                    await wave[0].subscription.handler(session, [message.event for message in wave])
+                if finish is not None:
+                    await finish(session)
+        for (wire_type, outcome), count in outcomes.items():
+            metrics.MESSAGES.labels(self._service, wire_type, outcome).inc(count)
+
+    async def _set_aside(
+        self, session: WriteSession, messages: Sequence[Message], outcomes: Counter[tuple[str, str]]
+    ) -> list[Message]:
+        """Write dead letters for what cannot be decoded and park what waits behind a dead letter; return the rest."""
+        blocked = await dead_letters.blocked_keys(session, {message.key for message in messages})
+        ready: list[Message] = []
+        letters = []
+        for message in messages:
+            if message.key in blocked:
+                letters.append(dead_letters.letter(message.record, message.type, state="parked"))
+                outcomes[message.type, "parked"] += 1
+            elif message.event is None:
+                blocked.add(message.key)
+                letters.append(dead_letters.letter(message.record, message.type, state="dead", error=message.fault))
+                outcomes[message.type, "dead"] += 1
+                self._tell(message, message.fault)
+            else:
+                ready.append(message)
+        await dead_letters.store(session, letters)
+        return ready
+
+    async def _deduplicate(
+        self, session: WriteSession, messages: Sequence[Message], outcomes: Counter[tuple[str, str]]
+    ) -> list[Message]:
+        """Insert the ids into the inbox; whoever was there before is a duplicate."""
+        first: dict[UUID, Message] = {}
+        for message in messages:
+            assert message.event is not None
+            identifier = UUID(message.event.envelope.id)
+            if identifier in first:
+                outcomes[message.type, "duplicate"] += 1
+            else:
+                first[identifier] = message
+        if not first:
+            return []
+        inserted = set((await session.execute(_INBOX, {"ids": sorted(first)})).scalars())
+        fresh = []
+        for identifier, message in first.items():
+            outcomes[message.type, "done" if identifier in inserted else "duplicate"] += 1
+            if identifier in inserted:
+                fresh.append(message)
+        return fresh
+
+    async def _bury(self, message: Message, failure: Exception) -> None:
+        error = f"{type(failure).__name__}: {failure}"
+        async with self._db.write() as session:
+            row = dead_letters.letter(message.record, message.type, state="dead", error=error, attempts=ATTEMPTS)
+            await dead_letters.store(session, [row])
+        self._count(message.type, "dead")
+        self._tell(message, error, failure)
+
+    def _trace(self, message: Message, spans: AsyncExitStack) -> None:
+        """Give the event a span of its own trace, so that what the handler emits continues that trace."""
+        assert message.event is not None
+        envelope = message.event.envelope
+        span = tracing.start_span(
+            f"handle {type(message.event).__name__}", envelope.traceparent, kind=SpanKind.CONSUMER, event_id=envelope.id
+        )
+        spans.callback(span.end)
+        if span.is_recording():
+            message.event.with_envelope(replace(envelope, traceparent=tracing.traceparent_of(span)))
+
+    async def _back_off(self, error: Exception) -> None:
+        delay = min(RETRY_SECONDS * 2**self._failures, MAX_BACKOFF_SECONDS)
+        self._failures += 1
+        metrics.BATCHES_REPEATED.labels(self._service).inc()
+        log.warning("batch.delayed", service=self._service, reason=repr(error), retry_seconds=delay)
+        await asyncio.sleep(delay)
+
+    def _adapt(self, seconds: float) -> None:
+        """Keep a chunk's transaction short whatever the handlers cost."""
+        if seconds > SLOW_CHUNK_SECONDS:
+            self._chunk = max(1, self._chunk // 2)
+        elif seconds < SLOW_CHUNK_SECONDS / 4:
+            self._chunk = min(MAX_CHUNK, self._chunk * 2)
+
+    def _count(self, wire_type: str, outcome: str) -> None:
+        metrics.MESSAGES.labels(self._service, wire_type, outcome).inc()
+
+    def _tell(self, message: Message, error: str, failure: Exception | None = None) -> None:
+        log.error(
+            "message.died",
+            service=self._service,
+            type=message.type,
+            topic=message.record.topic,
+            partition=message.record.partition,
+            offset=message.record.offset,
+            key=message.key[1],
+            error=error,
+            exc_info=failure,
+        )
+
+
+def waves(messages: Iterable[Message]) -> list[list[Message]]:
+    """Split a batch into handler calls: a call has events of one type, and nothing overtakes within a job or key."""
+    calls: dict[tuple[int, str], list[Message]] = {}
+    last: dict[tuple[str, str], tuple[int, str]] = {}
+    for message in messages:
+        depth, wire_type = last.get(message.order, (0, message.type))
+        if wire_type != message.type:
+            depth += 1
+        last[message.order] = depth, message.type
+        calls.setdefault((depth, message.type), []).append(message)
+    return [calls[call] for call in sorted(calls, key=lambda call: call[0])]

@@ -1,0 +1,79 @@
+"""Replays of a request with the same ``Idempotency-Key``: stored in the transaction of the effect itself.
+
+The same key with the same input gets the first response again; with another input it is a conflict. Two concurrent
+requests meet at the primary key: the second waits for the first to commit.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from kit.database import WriteSession
+from kit.problems import Problem
+from kit.tables import idempotency_keys as table
+
+MAX_KEY_LENGTH = 255
+KEEP_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """One use of a key: who uses it, for what, and the hash of the input."""
+
+    scope: str
+    key: str
+    input_hash: bytes
+
+
+def fingerprint(*, account_id: str, operation: str, key: str, body: Any) -> Fingerprint:
+    """The fingerprint of a request. Raises Problem 422 when the key is empty or too long."""
+    if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
+        raise Problem(
+            422, "invalid_idempotency_key", f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} printable characters."
+        )
+    canonical = body if isinstance(body, bytes) else json.dumps(body, sort_keys=True, default=str).encode()
+    return Fingerprint(f"{account_id}:{operation}", key, hashlib.sha256(canonical).digest())
+
+
+async def claim(session: WriteSession, use: Fingerprint) -> dict[str, Any] | None:
+    """Claim a key: None when this request is the first, else the stored response.
+
+    Raises Problem 409 when the key was used with another input.
+    """
+    values = {"scope": use.scope, "key": use.key, "input_hash": use.input_hash}
+    inserted = await session.execute(insert(table).values(values).on_conflict_do_nothing().returning(table.c.key))
+    if inserted.one_or_none() is not None:
+        return None
+    query = select(table.c.input_hash, table.c.response).where(table.c.scope == use.scope, table.c.key == use.key)
+    row = (await session.execute(query)).one()
+    check_same_input(use, row.input_hash)
+    response: dict[str, Any] = row.response
+    return response
+
+
+def check_same_input(use: Fingerprint, stored_hash: bytes) -> None:
+    """Raise Problem 409 when the key was used with another input."""
+    if bytes(stored_hash) != use.input_hash:
+        raise Problem(
+            409,
+            "idempotency_conflict",
+            "This Idempotency-Key was used with another request. Send the same body, or use a new key.",
+        )
+
+
+async def store(session: WriteSession, use: Fingerprint, response: dict[str, Any]) -> None:
+    """Keep the response for replays."""
+    await session.execute(
+        update(table).where(table.c.scope == use.scope, table.c.key == use.key).values(response=response)
+    )
+
+
+async def prune(session: WriteSession) -> int:
+    """Delete keys older than seven days."""
+    old = func.now() - func.make_interval(0, 0, 0, KEEP_DAYS)
+    result = await session.execute(delete(table).where(table.c.created_at < old).returning(table.c.key))
+    return len(result.all())

@@ -1,0 +1,281 @@
+"""Due work as table rows: a worker takes a row for a limited time, and a killed worker loses its lease, nothing else.
+
+All times are the database's clock. A row inserted by :meth:`LeaseWorker.insert` belongs to the inserting process and is
+started when the transaction commits; everything else is claimed with SKIP LOCKED, by priority and ``turn``. ``turn`` is
+fixed at insert, so fairness between accounts costs nothing at claim.
+"""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from shared.ids import uuid7
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Index,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import UUID
+
+from kit import metrics, tracing
+from kit.database import Database, WriteSession, after_commit, after_rollback, is_transient
+
+log = structlog.get_logger()
+
+POLL_SECONDS = 1.0
+
+
+def lease_columns() -> list[Column[Any]]:
+    """The columns of a table whose rows are due work; ``due_at`` is null when nothing is due."""
+    return [
+        Column("due_at", DateTime(timezone=True), nullable=True),
+        Column("priority", SmallInteger, nullable=False, server_default="0"),
+        Column("turn", BigInteger, nullable=False, server_default="0"),
+        Column("attempts", SmallInteger, nullable=False, server_default="0"),
+        Column("lease_token", UUID(as_uuid=True), nullable=True),
+        Column("leased_until", DateTime(timezone=True), nullable=True),
+        Column("traceparent", Text, nullable=True),
+    ]
+
+
+def lease_index(table: str) -> Index:
+    """The index that claims use."""
+    return Index(f"{table}_due", "priority", "turn", "due_at", postgresql_where=text("due_at IS NOT NULL"))
+
+
+class LeaseLostError(Exception):
+    """The lease ended or was taken over; whatever this worker was doing no longer counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on one row. ``until`` is on this process's monotonic clock, never later than the database's."""
+
+    id: Any
+    token: uuid.UUID
+    until: float
+    attempts: int
+    row: Any
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left."""
+        return self.until - time.monotonic()
+
+
+def now_plus(seconds: float) -> Any:
+    """A moment on the database's clock."""
+    return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+
+
+def due_now() -> dict[str, Any]:
+    """Column values of a row that any worker may take at once."""
+    return {"due_at": func.now(), "lease_token": None, "leased_until": None}
+
+
+def finished() -> dict[str, Any]:
+    """Column values of a row with nothing left to do."""
+    return {"due_at": None, "lease_token": None, "leased_until": None}
+
+
+def retry_after(seconds: float) -> dict[str, Any]:
+    """Column values that give the row back until ``seconds`` from now."""
+    return {"due_at": now_plus(seconds), "lease_token": None, "leased_until": None}
+
+
+def held_by(table: Table, lease: Lease) -> Any:
+    """The condition that this lease still holds its row; add it to every write of the work."""
+    return (table.c.id == lease.id) & (table.c.lease_token == lease.token) & (table.c.leased_until > func.now())
+
+
+Work = Callable[[Lease], Awaitable[None]]
+
+
+class LeaseWorker:
+    """Runs ``work`` for due rows of ``table``, at most ``concurrency`` at a time in this process.
+
+    ``work`` writes its own result under :func:`held_by`. When it raises, the row is given back after ``retry_seconds``
+    with backoff; when it overruns its lease it is cancelled.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        table: Table,
+        work: Work,
+        *,
+        service: str,
+        concurrency: int = 16,
+        lease_seconds: float = 60.0,
+        retry_seconds: float = 1.0,
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self.name = table.name
+        self._db = db
+        self._table = table
+        self._work = work
+        self._service = service
+        self._concurrency = concurrency
+        self._lease_seconds = lease_seconds
+        self._retry_seconds = retry_seconds
+        self._poll_seconds = poll_seconds
+        self._running: set[asyncio.Task[None]] = set()
+        self._reserved = 0
+        self._wake = asyncio.Event()
+        self._accepting = False
+
+    async def insert(self, session: WriteSession, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert due rows: leased to this process while it has room, due for anyone otherwise.
+
+        The leased ones start when the transaction commits. All rows must have the same keys, ``id`` among them.
+        """
+        free = self._concurrency - len(self._running) - self._reserved if self._accepting else 0
+        mine, others = rows[: max(0, free)], rows[max(0, free) :]
+        if mine:
+            until = time.monotonic() + self._lease_seconds
+            born = [{**row, "lease_token": uuid7()} for row in mine]
+            self._reserved += len(born)
+            after_rollback(session, lambda: self._release(len(born)))
+            after_commit(session, lambda: self._start_born(born, until))
+            leased = {"due_at": func.now(), "leased_until": now_plus(self._lease_seconds), "attempts": 1}
+            await session.execute(insert(self._table).values(**leased), born)
+        if others:
+            after_commit(session, self.wake)
+            await session.execute(insert(self._table).values(due_at=func.now()), others)
+
+    def wake(self) -> None:
+        """Look for due rows now."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Claim and work until cancelled, then let running work end by itself (the caller bounds the time)."""
+        self._accepting = True
+        try:
+            while True:
+                self._wake.clear()
+                claimed = 0
+                try:
+                    claimed = await self._claim()
+                except Exception as error:
+                    if not is_transient(error):
+                        log.exception("leases.claim_failed", service=self._service, work=self.name)
+                    else:
+                        log.warning("leases.waiting", service=self._service, work=self.name, reason=repr(error))
+                if not claimed:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
+        finally:
+            self._accepting = False
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for running work; what is not done by then is cancelled and comes back when its lease ends."""
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _claim(self) -> int:
+        free = self._concurrency - len(self._running) - self._reserved
+        if free <= 0:
+            return 0
+        until = time.monotonic() + self._lease_seconds
+        table = self._table
+        due = (
+            select(table.c.id)
+            .where(table.c.due_at <= func.now(), (table.c.leased_until.is_(None)) | (table.c.leased_until < func.now()))
+            .order_by(table.c.priority, table.c.turn, table.c.due_at)
+            .limit(free)
+            .with_for_update(skip_locked=True)
+            .scalar_subquery()
+        )
+        take = (
+            update(table)
+            .where(table.c.id.in_(due))
+            .values(
+                lease_token=func.gen_random_uuid(),
+                leased_until=now_plus(self._lease_seconds),
+                attempts=table.c.attempts + 1,
+            )
+            .returning(table)
+        )
+        async with self._db.write() as session:
+            rows = (await session.execute(take)).all()
+        for row in rows:
+            self._start(Lease(row.id, row.lease_token, until, row.attempts, row))
+        metrics.LEASES_CLAIMED.labels(self._service, self.name).inc(len(rows))
+        return len(rows)
+
+    def _start_born(self, rows: Sequence[dict[str, Any]], until: float) -> None:
+        self._release(len(rows))
+        for row in rows:
+            self._start(Lease(row["id"], row["lease_token"], until, 1, BornRow(row)))
+
+    def _release(self, count: int) -> None:
+        self._reserved -= count
+
+    def _start(self, lease: Lease) -> None:
+        task = asyncio.create_task(self._guard(lease))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._wake.set()
+
+    async def _guard(self, lease: Lease) -> None:
+        traceparent = lease.row.traceparent
+        try:
+            with (
+                metrics.WORK_SECONDS.labels(self._service, self.name).time(),
+                tracing.span(f"work {self.name}", traceparent, row_id=str(lease.id)),
+            ):
+                async with asyncio.timeout(max(0.0, lease.remaining)):
+                    await self._work(lease)
+        except (LeaseLostError, TimeoutError) as error:
+            metrics.LEASES_LOST.labels(self._service, self.name).inc()
+            log.warning("lease.lost", service=self._service, work=self.name, id=str(lease.id), reason=repr(error))
+        except Exception as error:
+            await self._give_back(lease, error)
+
+    async def _give_back(self, lease: Lease, error: Exception) -> None:
+        delay = min(self._retry_seconds * 2 ** (lease.attempts - 1), 300.0)
+        transient = is_transient(error)
+        log.warning(
+            "work.delayed",
+            service=self._service,
+            work=self.name,
+            id=str(lease.id),
+            reason=repr(error),
+            retry_seconds=delay,
+            exc_info=None if transient else error,
+        )
+        with contextlib.suppress(Exception):
+            async with self._db.write() as session:
+                await session.execute(
+                    update(self._table).where(held_by(self._table, lease)).values(**retry_after(delay))
+                )
+
+
+class BornRow:
+    """The values of a row that was inserted born leased, read like a database row."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    def __getattr__(self, name: str) -> Any:
+        return self._values.get(name)

@@ -1,0 +1,82 @@
+"""The only way to emit an event: a row beside the change it tells of, in the same transaction.
+
+:func:`add` collects events; the edge writes them in one statement just before it commits, so ids rise in the order of
+the calls. Before an event is added, the row that is the event's key must be locked by the caller: that is what keeps
+the events of one key in order across transactions.
+"""
+
+from shared.contract import Event
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from kit.database import ReadSession, WriteSession
+from kit.tables import outbox
+from kit.tracing import current_traceparent
+
+MAX_VALUE_BYTES = 256 * 1024
+_PENDING = "outbox"
+
+
+class EventTooLargeError(ValueError):
+    """The data of an event exceeds 256 KB; bytes travel by S3, never by Kafka."""
+
+
+def add(
+    session: WriteSession, event: Event, *, cause: Event | str | None = None, traceparent: str | None = None
+) -> None:
+    """Emit ``event`` when this transaction commits.
+
+    ``cause`` is the event (or its id) that led here; its trace goes on unless ``traceparent`` names another.
+    Raises EventTooLargeError.
+    """
+    if isinstance(cause, Event):
+        traceparent = traceparent or cause.envelope.traceparent
+        cause = cause.envelope.id
+    event.stamp(causation_id=cause, traceparent=traceparent or current_traceparent())
+    value = event.model_dump_json().encode()
+    if len(value) > MAX_VALUE_BYTES:
+        raise EventTooLargeError(f"{event.wire_type} of {event.key} has {len(value)} bytes, the limit is 256 KB")
+    session.info.setdefault(_PENDING, []).append(
+        {
+            "topic": event.topic.name,
+            "key": event.key,
+            "headers": {name: header.decode() for name, header in event.envelope.headers()},
+            "value": value,
+        }
+    )
+
+
+async def flush(session: AsyncSession) -> None:
+    """Write what was added; registered with the database as a before-commit step."""
+    rows = session.info.pop(_PENDING, None)
+    if rows:
+        await session.execute(insert(outbox), rows)
+        session.info["outbox_written"] = True
+
+
+async def pending(session: ReadSession) -> tuple[int, float]:
+    """How many events wait to be sent, and the age of the oldest in seconds."""
+    age = func.extract("epoch", func.now() - func.min(outbox.c.created_at))
+    row = (await session.execute(select(func.count(), age).where(outbox.c.sent_at.is_(None)))).one()
+    return int(row[0]), float(row[1] or 0.0)
+
+
+async def resend(session: WriteSession, *, since_seconds: float) -> int:
+    """Send kept events of the last ``since_seconds`` again: the tool for a lost topic. Needs ``OUTBOX_KEEP``."""
+    result = await session.execute(
+        update(outbox)
+        .where(outbox.c.sent_at > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, since_seconds))
+        .values(sent_at=None)
+        .returning(outbox.c.id)
+    )
+    return len(result.all())
+
+
+async def prune(session: WriteSession, *, keep_seconds: float) -> int:
+    """Delete kept events that were sent longer ago than ``keep_seconds``."""
+    result = await session.execute(
+        delete(outbox)
+        .where(outbox.c.sent_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, keep_seconds))
+        .returning(outbox.c.id)
+    )
+    return len(result.all())

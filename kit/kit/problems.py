@@ -1,0 +1,101 @@
+"""RFC 9457 problem details: every error of every service has a stable code, says what was wrong and what to do."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from kit.database import is_transient
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+CODES = {
+    400: "bad_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+    429: "rate_limited",
+}
+
+
+class Problem(Exception):  # noqa: N818 - the term of RFC 9457
+    """An error that the caller is told. ``extra`` members stand beside the standard ones."""
+
+    def __init__(
+        self, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **extra: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = headers or {}
+        self.extra = extra
+
+
+def response(request: Request, problem: Problem) -> JSONResponse:
+    """The HTTP response of a problem."""
+    body = {
+        "type": f"urn:atelier:problem:{problem.code}",
+        "title": problem.code.replace("_", " ").capitalize(),
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+        "instance": request.url.path,
+        "request_id": getattr(request.state, "request_id", None),
+        **problem.extra,
+    }
+    return JSONResponse(body, problem.status, media_type=MEDIA_TYPE, headers=problem.headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem."""
+
+    @app.exception_handler(Problem)
+    async def _problem(request: Request, error: Problem) -> JSONResponse:
+        return response(request, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return response(request, invalid(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+        code = CODES.get(error.status_code, f"http_{error.status_code}")
+        headers = dict(error.headers or {})
+        return response(request, Problem(error.status_code, code, str(error.detail), headers=headers))
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        if is_transient(error):
+            log.warning("request.delayed", path=request.url.path, reason=repr(error))
+            detail = "A server this request needs is away. Nothing was lost; try again shortly."
+            return response(request, Problem(503, "temporarily_unavailable", detail, headers={"Retry-After": "2"}))
+        log.error("request.failed", path=request.url.path, exc_info=error)
+        return response(
+            request, Problem(500, "internal_error", "Something went wrong on our side; it has been logged.")
+        )
+
+
+def invalid(errors: Sequence[Any]) -> Problem:
+    """A 422 that names each field at fault; input is never echoed."""
+    if any(error["type"] == "json_invalid" for error in errors):
+        return Problem(400, "invalid_json", "The body is not valid JSON.")
+    faults = [
+        {
+            "field": ".".join(str(part) for part in error["loc"] if part not in {"body", "query", "path", "header"}),
+            "message": error["msg"],
+            "code": error["type"],
+        }
+        for error in errors
+    ]
+    summary = "; ".join(f"{fault['field'] or 'body'}: {fault['message']}" for fault in faults)
+    return Problem(422, "invalid_request", summary, errors=faults)

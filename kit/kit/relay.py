@@ -1,0 +1,137 @@
+"""Carries committed events from the outbox to Kafka, in id order, at least once.
+
+One relay per service is active: it holds an advisory lock on the connection that also deletes, so whoever loses the
+lock loses the power to delete. Rows are never read "after the last id", because transactions commit out of id order;
+each poll starts at the lowest id of the previous batch and once a second the whole table is scanned.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from kit import metrics
+from kit.database import Database, is_transient
+
+log = structlog.get_logger()
+
+LOCK_KEY = 0x_A7E1_1E4B  # any number, the same in every process of one database
+BATCH = 500
+POLL_SECONDS = 0.1
+FULL_SCAN_SECONDS = 1.0
+STANDBY_SECONDS = 1.0
+MAX_BACKOFF_SECONDS = 10.0
+
+_SELECT = "SELECT id, topic, key, headers, value FROM outbox WHERE id >= $1 AND sent_at IS NULL ORDER BY id LIMIT $2"
+_DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
+_KEEP = "UPDATE outbox SET sent_at = now() WHERE id = ANY($1::bigint[])"
+
+
+class Relay:
+    """The relay of one service. ``keep`` keeps sent rows for ``outbox resend`` instead of deleting them."""
+
+    def __init__(
+        self, db: Database, *, service: str, bootstrap: str, topic_prefix: str = "", keep: bool = False
+    ) -> None:
+        self._db = db
+        self._service = service
+        self._bootstrap = bootstrap
+        self._prefix = topic_prefix
+        self._done = _KEEP if keep else _DELETE
+        self._wake = asyncio.Event()
+        self.active = False
+
+    def wake(self) -> None:
+        """Tell the relay that this process has just committed events."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Relay until cancelled; lost servers are waited for."""
+        backoff = 0.2
+        while True:
+            try:
+                await self._hold_and_relay()
+                backoff = 0.2
+            except Exception as error:
+                if not (is_transient(error) or isinstance(error, KafkaError)):
+                    log.exception("relay.failed", service=self._service)
+                else:
+                    log.warning("relay.waiting", service=self._service, reason=repr(error), retry_seconds=backoff)
+            finally:
+                self.active = False
+                metrics.RELAY_ACTIVE.labels(self._service).set(0)
+            await asyncio.sleep(backoff)
+            backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
+
+    async def _hold_and_relay(self) -> None:
+        connection = await self._db.connect()
+        try:
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_KEY):  # noqa: ASYNC110 - a lock of the server
+                await asyncio.sleep(STANDBY_SECONDS)
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                client_id=f"{self._service}-relay",
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,
+                max_batch_size=256 * 1024,
+                max_request_size=1024 * 1024,
+                request_timeout_ms=20_000,
+            )
+            await producer.start()
+            try:
+                self.active = True
+                metrics.RELAY_ACTIVE.labels(self._service).set(1)
+                await self._relay(connection, producer)
+            finally:
+                with contextlib.suppress(KafkaError, TimeoutError):
+                    await asyncio.wait_for(producer.stop(), 5)
+        finally:
+            connection.terminate() if connection.is_closed() else await _close(connection)
+
+    async def _relay(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
+        start, last_full_scan = 0, 0.0
+        while True:
+            self._wake.clear()
+            if time.monotonic() - last_full_scan >= FULL_SCAN_SECONDS:
+                start, last_full_scan = 0, time.monotonic()
+            rows = await connection.fetch(_SELECT, start, BATCH)
+            if rows:
+                start = rows[0]["id"]
+                await self._send(connection, producer, rows)
+            if len(rows) < BATCH:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+
+    async def _send(
+        self, connection: asyncpg.Connection, producer: AIOKafkaProducer, rows: list[asyncpg.Record]
+    ) -> None:
+        futures = [
+            await producer.send(
+                self._prefix + row["topic"],
+                row["value"],
+                key=row["key"].encode(),
+                headers=[(name, value.encode()) for name, value in json.loads(row["headers"]).items()],
+            )
+            for row in rows
+        ]
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        sent = [
+            row["id"] for row, outcome in zip(rows, outcomes, strict=True) if not isinstance(outcome, BaseException)
+        ]
+        if sent:
+            await connection.execute(self._done, sent)
+            metrics.EVENTS_SENT.labels(self._service).inc(len(sent))
+        if failures:
+            raise failures[0]
+
+
+async def _close(connection: asyncpg.Connection) -> None:
+    with contextlib.suppress(Exception):
+        await connection.close(timeout=2)

@@ -1,0 +1,105 @@
+"""The one HTTP client for addresses that customers give: no private ranges, pinned resolution, caps on size and time.
+
+A name is resolved once and the connection goes to that very address, so a second DNS answer cannot redirect it
+(DNS rebinding). Redirects are not followed.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+
+import httpx
+
+MAX_ANSWER_BYTES = 64 * 1024
+TIMEOUT_SECONDS = 15.0
+
+
+class AddressRefusedError(Exception):
+    """The address may not be called; trying again cannot help. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the other side said. ``body`` is cut at 64 KB."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+class SafeClient:
+    """Posts to customers' addresses. ``allow_loopback`` is for development only."""
+
+    def __init__(self, *, allow_loopback: bool = False, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._allow_loopback = allow_loopback
+        self._client = httpx.AsyncClient(
+            timeout=httpx.Timeout(timeout_seconds, connect=5.0),
+            follow_redirects=False,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=0),
+        )
+        self._timeout_seconds = timeout_seconds
+
+    async def post(self, url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
+        """Send one POST. Raises AddressRefusedError, or httpx.HTTPError when the other side does not answer in time."""
+        target = httpx.URL(url)
+        address = await self._resolve(target)
+        pinned = target.copy_with(host=address)
+        host = target.netloc.decode("ascii")
+        request = self._client.build_request(
+            "POST",
+            pinned,
+            content=content,
+            headers={**headers, "Host": host},
+            extensions={"sni_hostname": target.raw_host.decode("ascii")},
+        )
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                response = await self._client.send(request, stream=True)
+                try:
+                    return Answer(response.status_code, response.headers, await _read_capped(response))
+                finally:
+                    await response.aclose()
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("no complete answer in time", request=request) from error
+
+    async def check(self, url: str) -> None:
+        """Raise AddressRefusedError when the address may not be called."""
+        await self._resolve(httpx.URL(url))
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self._client.aclose()
+
+    async def _resolve(self, url: httpx.URL) -> str:
+        if url.scheme not in {"http", "https"} or not url.host:
+            raise AddressRefusedError("only http and https addresses can be called")
+        if url.userinfo:
+            raise AddressRefusedError("the address must not contain a user name or password")
+        port = url.port or (443 if url.scheme == "https" else 80)
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise httpx.ConnectError(f"{url.host} cannot be resolved") from error
+        addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
+        for address in addresses:
+            if not self._allowed(address):
+                raise AddressRefusedError(f"{url.host} resolves to {address}, which is not a public address")
+        return str(addresses[0])
+
+    def _allowed(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        if address.is_loopback:
+            return self._allow_loopback
+        return address.is_global and not address.is_multicast
+
+
+async def _read_capped(response: httpx.Response) -> bytes:
+    body = b""
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) >= MAX_ANSWER_BYTES:
+            return body[:MAX_ANSWER_BYTES]
+    return body

@@ -1,0 +1,225 @@
+"""A service: its parts, and how they start and stop together.
+
+``app.py`` of each service builds one :class:`Service` and lists every route, subscription, worker and invariant in it.
+API, consumer, relay and workers are roles of one process; ``serve --roles`` runs some of them alone.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from shared.contract import Topic
+from sqlalchemy import MetaData
+
+from kit import health, http, idempotency, inbox, invariants, outbox, tracing
+from kit.consumer import Consumer
+from kit.database import Database
+from kit.edge import Edge
+from kit.identity import Verifier
+from kit.invariants import Invariant
+from kit.relay import Relay
+from kit.settings import ServiceSettings
+from kit.subscriptions import Subscription, topics_of
+
+log = structlog.get_logger()
+
+ROLES = ("api", "consumer", "relay", "worker")
+HOUSEKEEPING_SECONDS = 3600.0
+
+
+class Worker(Protocol):
+    """Something that works until it is cancelled, and can finish what it has begun."""
+
+    name: str
+
+    async def run(self) -> None: ...
+    async def drain(self, seconds: float) -> None: ...
+
+
+Background = Callable[[], Awaitable[None]]
+Closer = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Service:
+    """One of the five. ``topics`` are those it writes; those it reads follow from ``subscriptions``."""
+
+    name: str
+    settings: ServiceSettings
+    db: Database
+    metadata: MetaData
+    migrations: Path
+    topics: Sequence[Topic]
+    routers: Sequence[APIRouter] = ()
+    subscriptions: Sequence[Subscription] = ()
+    workers: Sequence[Worker] = ()
+    invariants: Sequence[Invariant] = ()
+    background: Sequence[Background] = ()
+    on_start: Sequence[Background] = ()
+    on_close: Sequence[Closer] = ()
+    verifier: Verifier | None = None
+    description: str = ""
+    body_limits: dict[str, int] = field(default_factory=dict)
+    configure_app: Callable[[FastAPI], None] | None = None
+    roles: frozenset[str] = frozenset(ROLES)
+    stopping: bool = False
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.edge = Edge(self.db, service=self.name, subscriptions=self.subscriptions)
+        self.consumer = Consumer(
+            self.edge,
+            service=self.name,
+            bootstrap=settings.kafka_bootstrap,
+            topics=self.consumer_topics,
+            topic_prefix=settings.kafka_topic_prefix,
+        )
+        self.relay = Relay(
+            self.db,
+            service=self.name,
+            bootstrap=settings.kafka_bootstrap,
+            topic_prefix=settings.kafka_topic_prefix,
+            keep=bool(settings.outbox_keep),
+        )
+        self.db.before_commit(outbox.flush)
+        self.db.on_write(lambda session: self.relay.wake() if session.info.pop("outbox_written", False) else None)
+        self.all_invariants = (*invariants.KERNEL, *self.invariants)
+
+    @property
+    def all_topics(self) -> tuple[Topic, ...]:
+        """Topics that this service writes or reads."""
+        return tuple(dict.fromkeys((*self.topics, *self.consumer_topics)))
+
+    @property
+    def consumer_topics(self) -> tuple[Topic, ...]:
+        """Topics that this service reads."""
+        return topics_of(self.subscriptions)
+
+    def role_checks(self) -> dict[str, bool]:
+        """Whether the roles of this process do their work; for ``/health``."""
+        checks = {}
+        if "consumer" in self.roles and self.subscriptions:
+            checks["consumer"] = self.consumer.assigned
+        if "relay" in self.roles:
+            checks["relay"] = self.relay.active
+        return checks
+
+    def create_app(self) -> FastAPI:
+        """The HTTP application, whose lifespan also runs the other roles of this process."""
+        app = FastAPI(
+            title=f"Atelier {self.name}",
+            description=self.description,
+            version="1",
+            lifespan=self._lifespan,
+            docs_url=None,
+            redoc_url=None,
+            telemetry={"tracing": False, "metrics": False, "logs": False},
+        )
+        app.state.service = self
+        app.state.body_limits = self.body_limits
+        http.install(app, service=self.name)
+        app.include_router(health.router)
+        if "api" in self.roles:
+            for router in self.routers:
+                app.include_router(router)
+        if self.configure_app is not None:
+            self.configure_app(app)
+        return app
+
+    async def serve(self) -> None:
+        """Serve until SIGTERM or SIGINT, then stop gracefully."""
+        config = uvicorn.Config(
+            self.create_app(),
+            host=self.settings.http_host,
+            port=self.settings.http_port,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=int(self.settings.drain_timeout.total_seconds()),
+            server_header=False,
+        )
+        await uvicorn.Server(config).serve()
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        async with self.running():
+            yield
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the roles of this process while the block runs, then stop them in order."""
+        for start in self.on_start:
+            await start()
+        producing = [self._spawn(worker.run(), worker.name) for worker in self.workers if "worker" in self.roles]
+        if "consumer" in self.roles and self.subscriptions:
+            producing.append(self._spawn(self.consumer.run(), "consumer"))
+        if "worker" in self.roles:
+            producing.append(self._spawn(self._keep_house(), "housekeeping"))
+            producing.append(
+                self._spawn(invariants.watch(self.db, self.all_invariants, service=self.name), "invariants")
+            )
+        producing += [self._spawn(task(), "background") for task in self.background]
+        relay = self._spawn(self.relay.run(), "relay") if "relay" in self.roles else None
+        log.info("service.started", roles=sorted(self.roles), port=self.settings.http_port)
+        try:
+            yield
+        finally:
+            self.stopping = True
+            await _cancel(producing)
+            drain = self.settings.drain_timeout.total_seconds()
+            await asyncio.gather(*(worker.drain(drain) for worker in self.workers))
+            if relay is not None:
+                await self._send_the_rest()
+                await _cancel([relay])
+            for close in self.on_close:
+                await close()
+            await self.db.close()
+            tracing.shutdown()
+            log.info("service.stopped")
+
+    def _spawn(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
+        async def run() -> None:
+            await work
+
+        task = asyncio.create_task(run(), name=name)
+        task.add_done_callback(_tell_if_broken)
+        return task
+
+    async def _send_the_rest(self) -> None:
+        """Give the relay a moment to send what was just committed; what stays is sent at the next start."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(2):
+                while True:
+                    async with self.db.read() as session:
+                        waiting, _ = await outbox.pending(session)
+                    if not waiting or not self.relay.active:
+                        return
+                    await asyncio.sleep(0.02)
+
+    async def _keep_house(self) -> None:
+        """Prune the kernel's tables by their retention."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_SECONDS)
+            try:
+                async with self.db.write() as session:
+                    await inbox.prune(session)
+                    await idempotency.prune(session)
+                    await outbox.prune(session, keep_seconds=self.settings.outbox_keep.total_seconds())
+            except Exception as error:
+                log.warning("housekeeping.skipped", reason=repr(error))
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_if_broken(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.critical("role.died", role=task.get_name(), exc_info=error)

@@ -1,0 +1,15 @@
+"""A toy service on a fresh database."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from kit.service import Service
+from toy.app import ToySettings, build
+
+from kit import testing
+
+
+@pytest.fixture
+async def toy(stack: testing.Stack) -> AsyncIterator[Service]:
+    async with testing.service("toy", ToySettings, build, stack) as service:
+        yield service

@@ -1,0 +1,31 @@
+"""Counts per thing, the calls of handlers in order, and leased chores."""
+
+from kit.leases import lease_columns, lease_index
+from sqlalchemy import CheckConstraint, Column, Identity, Integer, MetaData, Table, Text
+
+metadata = MetaData()
+
+counts = Table(
+    "counts",
+    metadata,
+    Column("thing", Text, primary_key=True),
+    Column("count", Integer, nullable=False),
+    CheckConstraint("count < 1000", name="counts_below_thousand"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("id", Integer, Identity(always=True), primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("things", Text, nullable=False),
+)
+
+chores = Table(
+    "chores",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("done_by", Text, nullable=True),
+    *lease_columns(),
+    lease_index("chores"),
+)
