@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, field_validator
 
-WEBHOOK_SECRET_PATTERN = r"^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"
+SIGNING_KEY_FORM = r"^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"
 """Standard Webhooks: base64 of 24 to 64 bytes behind ``whsec_``."""
 
 ImageSize = Literal["1024x1024", "1792x1024", "1024x1792"]
@@ -74,7 +74,7 @@ class WebhookTarget(BaseModel):
     url: HttpUrl
     secret: str | None = Field(
         default=None,
-        pattern=WEBHOOK_SECRET_PATTERN,
+        pattern=SIGNING_KEY_FORM,
         description="Signing secret (`whsec_...`). Left out: the account's own signing secret is used.",
     )
 

@@ -4,7 +4,6 @@ import itertools
 import json
 from dataclasses import dataclass, field
 
-import shared.events
 from shared.contract import Envelope, Event
 from sqlalchemy import select
 
@@ -12,7 +11,6 @@ from kit.database import Database
 from kit.tables import outbox
 
 _offsets = itertools.count()
-_CLASSES = {event.wire_type: event for event in shared.events.EVENTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +40,21 @@ def records(*events: Event) -> list[FakeRecord]:
 
 async def emitted(db: Database) -> list[Event]:
     """The events that wait in the outbox, in the order of emission."""
+    classes = {event.wire_type: event for event in _subclasses(Event)}
     async with db.read() as session:
         rows = (await session.execute(select(outbox).order_by(outbox.c.id))).all()
     events = []
     for row in rows:
         headers = row.headers if isinstance(row.headers, dict) else json.loads(row.headers)
         envelope = Envelope.from_headers([(name, value.encode()) for name, value in headers.items()])
-        events.append(_CLASSES[envelope.type].decode(row.value, envelope))
+        events.append(classes[envelope.type].decode(row.value, envelope))
     return events
+
+
+def _subclasses(base: type[Event]) -> list[type[Event]]:
+    """Every concrete event class that has been imported."""
+    return [
+        found
+        for child in base.__subclasses__()
+        for found in (*([child] if hasattr(child, "wire_type") else []), *_subclasses(child))
+    ]

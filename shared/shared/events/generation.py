@@ -48,7 +48,7 @@ class AttemptSummary(BaseModel):
 
 
 class ItemResult(BaseModel):
-    """How one item ended. ``outcome``: delivered, failed, cancelled. ``price``: milli-credits to capture, 0 unless delivered."""
+    """How one item ended: ``outcome`` is delivered, failed or cancelled; ``price`` is captured, in milli-credits."""
 
     model_config = ConfigDict(frozen=True)
 

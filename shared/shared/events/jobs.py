@@ -11,7 +11,7 @@ from shared.topics import GATEWAY_JOBS
 
 
 class SealedWebhook(BaseModel):
-    """A webhook target whose secret only publishing can read (HPKE, base64); ``None`` means the account's own secret."""
+    """A webhook target whose secret only publishing can read (HPKE, base64); without one the account's own is used."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -16,8 +16,8 @@ from toy.events import COUNTS, MARKS, CountChanged, MarkErased, MarkMade
 from toy.models import calls, metadata
 
 _COUNT = text(
-    "INSERT INTO counts (thing, count) SELECT thing, sum(weight) FROM unnest(CAST(:things AS text[]), CAST(:weights AS int[]))"
-    " AS m(thing, weight) GROUP BY thing ORDER BY thing"
+    "INSERT INTO counts (thing, count) SELECT thing, sum(weight)"
+    " FROM unnest(CAST(:things AS text[]), CAST(:weights AS int[])) AS m(thing, weight) GROUP BY thing ORDER BY thing"
     " ON CONFLICT (thing) DO UPDATE SET count = counts.count + excluded.count RETURNING thing, count"
 )
 
