@@ -1,0 +1,224 @@
+"""The whole of Atelier as real processes, and customers who use nothing but its public API."""
+
+import asyncio
+import base64
+import json
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from devstack.datadir import DataDir
+from devstack.stack import Options, Stack
+from kit.testing import eventually
+from shared.ids import uuid7
+
+SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
+FINAL = {"succeeded", "failed", "cancelled", "refused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event."""
+
+    id: str | None
+    name: str
+    data: dict[str, Any]
+
+
+class Customer:
+    """An account with its API key."""
+
+    def __init__(self, system: "System", http: httpx.AsyncClient, *, account_id: str, api_key: str) -> None:
+        self.system = system
+        self.http = http
+        self.account_id = account_id
+        self.api_key = api_key
+
+    async def ask(self, prompt: str, *, deliver: dict[str, Any] | None = None, **request: Any) -> dict[str, Any]:
+        """POST a job for pictures and return it; ``request`` are fields of the input."""
+        answer = await self.post_job({"prompt": prompt, **request}, deliver=deliver)
+        assert answer.status_code == 202, answer.text
+        job: dict[str, Any] = answer.json()
+        return job
+
+    async def post_job(
+        self, job_input: dict[str, Any], *, deliver: dict[str, Any] | None = None, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        body: dict[str, Any] = {"kind": "image", "input": job_input}
+        if deliver is not None:
+            body["deliver"] = deliver
+        return await self.http.post("/v1/jobs", json=body, headers=headers)
+
+    async def job(self, job_id: str) -> dict[str, Any]:
+        return await self.get(f"/v1/jobs/{job_id}")
+
+    async def get(self, path: str, **params: Any) -> dict[str, Any]:
+        answer = await self.http.get(path, params=params)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def finished(self, job_id: str, *, timeout: float = 30) -> dict[str, Any]:  # noqa: ASYNC109
+        """The job once it is final and settled (a refused job has nothing to settle)."""
+
+        async def settled() -> dict[str, Any] | None:
+            job = await self.job(job_id)
+            done = job["status"] in FINAL and (job["status"] == "refused" or job["settlement"] is not None)
+            return job if done else None
+
+        found = await eventually(settled, timeout=timeout)
+        assert found is not None
+        return found
+
+    async def credits(self) -> dict[str, int]:
+        wallet = await self.get("/v1/credits")
+        return {"available": wallet["available"], "held": wallet["held"]}
+
+    async def events(self, job_id: str, *, after: int | None = None) -> AsyncIterator[Event]:
+        """The job's event stream until the server ends it."""
+        headers = {"Last-Event-ID": str(after)} if after is not None else {}
+        async with self.http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers, timeout=60) as answer:
+            assert answer.status_code == 200
+            fields: dict[str, str] = {}
+            async for line in answer.aiter_lines():
+                if line:
+                    name, _, value = line.partition(":")
+                    fields[name] = value.removeprefix(" ")
+                elif "data" in fields:
+                    yield Event(fields.get("id"), fields.get("event", "message"), json.loads(fields["data"]))
+                    fields = {}
+
+
+class System:
+    """The running system, seen from outside, and its operators' commands."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.url = stack.url
+        self.twins = stack.addresses.url("twins")
+
+    async def command(self, service: str, *arguments: str) -> tuple[int, str]:
+        """Run ``python -m service ...`` with the running service's environment; exit code and output."""
+        part = next(part for part in self.stack.services if part.name == service)
+        process = await asyncio.create_subprocess_exec(
+            *part.command()[:3],
+            *arguments,
+            env=dict(part.environment() or {}),
+            cwd=part.directory,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return process.returncode or 0, output.decode()
+
+    async def register(self) -> tuple[str, str]:
+        """A new account: its id and API key."""
+        code, output = await self.command("gateway", "accounts", "create", "--email", f"{uuid7().hex}@example.com")
+        assert code == 0, output
+        made = json.loads(output.strip().splitlines()[-1])
+        return made["account_id"], made["api_key"]
+
+    def webhook_secret(self) -> str:
+        """A signing secret as a customer would make one."""
+        return "whsec_" + base64.b64encode(uuid7().bytes + uuid7().bytes).decode()
+
+    async def violations(self) -> dict[str, str]:
+        """What each service's invariants complain about; empty when all hold."""
+        results = await asyncio.gather(*(self.command(service, "invariants") for service in SERVICES))
+        return {service: output for service, (code, output) in zip(SERVICES, results, strict=True) if code}
+
+
+class Collector(BaseHTTPRequestHandler):
+    """An OpenTelemetry collector: keeps ``(service, trace id, span name)`` of every exported span."""
+
+    spans: ClassVar[list[tuple[str, str, str]]] = []
+
+    def do_POST(self) -> None:
+        request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+        for resource in request.resource_spans:
+            attributes = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+            for scope in resource.scope_spans:
+                for span in scope.spans:
+                    self.spans.append((attributes["service.name"], span.trace_id.hex(), span.name))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Stay quiet."""
+
+
+@pytest.fixture(scope="session")
+def spans() -> Iterator[list[tuple[str, str, str]]]:
+    """Every span that the five services export."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for service in SERVICES:
+        os.environ[f"{service.upper()}_OTLP_ENDPOINT"] = f"http://127.0.0.1:{server.server_port}"
+    yield Collector.spans
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory, spans: list[tuple[str, str, str]]) -> Iterator[System]:
+    """Five services, twins and servers of their own, on free ports."""
+    data = DataDir(Path(tmp_path_factory.mktemp("atelier")))
+    data.acquire()
+    stack = Stack(data, Options(base_port=None, twins_only=True))
+    stack.start()
+    try:
+        yield System(stack)
+    finally:
+        stack.stop()
+        data.release()
+
+
+Enter = Callable[[], Awaitable[Customer]]
+
+
+@pytest.fixture
+async def new_customer(system: System) -> AsyncIterator[Enter]:
+    """A function that registers customers, each with 50 credits once billing has heard of them."""
+    clients: list[httpx.AsyncClient] = []
+
+    async def enter() -> Customer:
+        account_id, api_key = await system.register()
+        http = httpx.AsyncClient(
+            base_url=system.url, headers={"Authorization": f"Bearer {api_key}"}, timeout=30, follow_redirects=False
+        )
+        clients.append(http)
+        customer = Customer(system, http, account_id=account_id, api_key=api_key)
+        await eventually(lambda: _has_credits(customer))
+        return customer
+
+    yield enter
+    for http in clients:
+        await http.aclose()
+
+
+@pytest.fixture
+async def customer(new_customer: Enter) -> Customer:
+    """One customer with 50 credits."""
+    return await new_customer()
+
+
+async def _has_credits(customer: Customer) -> bool:
+    return (await customer.credits())["available"] == 50_000
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all of these, so that the system is started once."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("e2e"))
+            item.add_marker("connected")
