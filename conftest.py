@@ -4,8 +4,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from devstack.infra import Infra
 from kit.testing import Stack
+
+# Imported here, or pytest would take the directory `twins/` for the package when it collects `twins/tests`.
+import twins  # noqa: F401, I001
 
 _INFRA = pytest.StashKey[Infra]()
 

@@ -15,10 +15,10 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 from faststream.message import StreamMessage
-from shared.contract import Topic
 
 from kit import metrics, topics
 from kit.edge import MAX_CHUNK, Edge
+from shared.contract import Topic
 
 log = structlog.get_logger()
 

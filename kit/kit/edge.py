@@ -15,12 +15,12 @@ from uuid import UUID
 
 import structlog
 from opentelemetry.trace import Span, SpanKind
-from shared.contract import Envelope, Event, UndecodableError
 from sqlalchemy import text
 
 from kit import dead_letters, metrics, tracing
 from kit.database import Database, WriteSession, is_transient
 from kit.subscriptions import Record, Subscription, by_wire_type
+from shared.contract import Envelope, Event, UndecodableError
 
 log = structlog.get_logger()
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import structlog
 from fastapi import Depends, FastAPI, Request
 from opentelemetry.trace import SpanKind
-from shared.ids import new_id
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kit import metrics, problems, tracing
 from kit.database import ReadSession, WriteSession
+from shared.ids import new_id
 
 log = structlog.get_logger()
 

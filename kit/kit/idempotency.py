@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from kit.database import WriteSession
+from kit.database import ReadSession, WriteSession
 from kit.problems import Problem
 from kit.tables import idempotency_keys as table
 
@@ -48,8 +48,15 @@ async def claim(session: WriteSession, use: Fingerprint) -> dict[str, Any] | Non
     inserted = await session.execute(insert(table).values(values).on_conflict_do_nothing().returning(table.c.key))
     if inserted.one_or_none() is not None:
         return None
+    return await find(session, use)
+
+
+async def find(session: ReadSession | WriteSession, use: Fingerprint) -> dict[str, Any] | None:
+    """The stored response of an earlier use, to save work; only :func:`claim` decides. Raises Problem 409."""
     query = select(table.c.input_hash, table.c.response).where(table.c.scope == use.scope, table.c.key == use.key)
-    row = (await session.execute(query)).one()
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        return None
     check_same_input(use, row.input_hash)
     response: dict[str, Any] = row.response
     return response

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from shared.ids import uuid7
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -33,6 +32,7 @@ from sqlalchemy.dialects.postgresql import UUID
 
 from kit import metrics, tracing
 from kit.database import Database, WriteSession, after_commit, after_rollback, is_transient
+from shared.ids import uuid7
 
 log = structlog.get_logger()
 
@@ -97,9 +97,15 @@ def retry_after(seconds: float) -> dict[str, Any]:
     return {"due_at": now_plus(seconds), "lease_token": None, "leased_until": None}
 
 
+def _key(table: Table) -> Column[Any]:
+    """The primary key, by which a lease names its row."""
+    (key,) = table.primary_key.columns
+    return key
+
+
 def held_by(table: Table, lease: Lease) -> Any:
     """The condition that this lease still holds its row; add it to every write of the work."""
-    return (table.c.id == lease.id) & (table.c.lease_token == lease.token) & (table.c.leased_until > func.now())
+    return (_key(table) == lease.id) & (table.c.lease_token == lease.token) & (table.c.leased_until > func.now())
 
 
 Work = Callable[[Lease], Awaitable[None]]
@@ -141,7 +147,7 @@ class LeaseWorker:
     async def insert(self, session: WriteSession, rows: Sequence[dict[str, Any]]) -> None:
         """Insert due rows: leased to this process while it has room, due for anyone otherwise.
 
-        The leased ones start when the transaction commits. All rows must have the same keys, ``id`` among them.
+        The leased ones start when the transaction commits. All rows must have the same keys, the primary among them.
         """
         free = self._concurrency - len(self._running) - self._reserved if self._accepting else 0
         mine, others = rows[: max(0, free)], rows[max(0, free) :]
@@ -196,7 +202,7 @@ class LeaseWorker:
         until = time.monotonic() + self._lease_seconds
         table = self._table
         due = (
-            select(table.c.id)
+            select(_key(table))
             .where(table.c.due_at <= func.now(), (table.c.leased_until.is_(None)) | (table.c.leased_until < func.now()))
             .order_by(table.c.priority, table.c.turn, table.c.due_at)
             .limit(free)
@@ -205,7 +211,7 @@ class LeaseWorker:
         )
         take = (
             update(table)
-            .where(table.c.id.in_(due))
+            .where(_key(table).in_(due))
             .values(
                 lease_token=func.gen_random_uuid(),
                 leased_until=now_plus(self._lease_seconds),
@@ -216,14 +222,14 @@ class LeaseWorker:
         async with self._db.write() as session:
             rows = (await session.execute(take)).all()
         for row in rows:
-            self._start(Lease(row.id, row.lease_token, until, row.attempts, row))
+            self._start(Lease(getattr(row, _key(table).name), row.lease_token, until, row.attempts, row))
         metrics.LEASES_CLAIMED.labels(self._service, self.name).inc(len(rows))
         return len(rows)
 
     def _start_born(self, rows: Sequence[dict[str, Any]], until: float) -> None:
         self._release(len(rows))
         for row in rows:
-            self._start(Lease(row["id"], row["lease_token"], until, 1, BornRow(row)))
+            self._start(Lease(row[_key(self._table).name], row["lease_token"], until, 1, BornRow(row)))
 
     def _release(self, count: int) -> None:
         self._reserved -= count

@@ -5,13 +5,13 @@ the calls. Before an event is added, the row that is the event's key must be loc
 the events of one key in order across transactions.
 """
 
-from shared.contract import Event
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.database import ReadSession, WriteSession
 from kit.tables import outbox
 from kit.tracing import current_traceparent
+from shared.contract import Event
 
 MAX_VALUE_BYTES = 256 * 1024
 _PENDING = "outbox"

@@ -92,7 +92,7 @@ class Relay:
                 with contextlib.suppress(KafkaError, TimeoutError):
                     await asyncio.wait_for(producer.stop(), 5)
         finally:
-            connection.terminate() if connection.is_closed() else await _close(connection)
+            await _close(connection)
 
     async def _relay(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
         start, last_full_scan = 0, 0.0

@@ -14,7 +14,6 @@ from typing import Protocol
 import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
-from shared.contract import Topic
 from sqlalchemy import MetaData
 
 from kit import health, http, idempotency, inbox, invariants, outbox, tracing
@@ -26,6 +25,7 @@ from kit.invariants import Invariant
 from kit.relay import Relay
 from kit.settings import ServiceSettings
 from kit.subscriptions import Subscription, topics_of
+from shared.contract import Topic
 
 log = structlog.get_logger()
 

@@ -4,9 +4,8 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from shared.contract import Event, Topic
-
 from kit.database import WriteSession
+from shared.contract import Event, Topic
 
 E = TypeVar("E", bound=Event)
 Handler = Callable[[WriteSession, list[E]], Awaitable[None]]

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
+
 from shared.contract import Topic
 
 _DAY_MILLISECONDS = 24 * 60 * 60 * 1000

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from kit.service import Service
-from toy.app import ToySettings, build
 
 from kit import testing
+from kit.service import Service
+from toy.app import ToySettings, build
 
 
 @pytest.fixture

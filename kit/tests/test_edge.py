@@ -6,18 +6,18 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kit.edge import Message, waves
-from kit.service import Service
-from kit.subscriptions import Subscription
-from kit.testing import FakeRecord, Stack, emitted, records
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from toy.app import ToySettings, build
-from toy.events import CountChanged, MarkErased, MarkMade
 
 from kit import database, dead_letters, testing
+from kit.edge import Message, waves
+from kit.service import Service
+from kit.subscriptions import Subscription
+from kit.testing import FakeRecord, Stack, emitted, records
+from toy.app import ToySettings, build
+from toy.events import CountChanged, MarkErased, MarkMade
 
 
 async def counts(toy: Service) -> dict[str, int]:

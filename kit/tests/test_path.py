@@ -1,14 +1,14 @@
 """The whole path of an event: commit, outbox, relay, Kafka, consumer edge, handler, and the event it causes."""
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from kit import outbox, topics
 from kit.database import Database
 from kit.service import Service
 from kit.testing import emitted, eventually
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from toy.events import MarkMade
-
-from kit import outbox, topics
 
 
 async def count_of(db: Database, thing: str) -> int | None:

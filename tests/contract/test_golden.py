@@ -1,7 +1,7 @@
 """Compatibility of events: what was emitted once can be read for as long as its version lives.
 
-``golden/<wire type>.json`` is one record of each event as it was first released: Kafka headers and data. A golden sample
-is written once and never changed; an incompatible change of an event is a new version with a sample of its own.
+``golden/<wire type>.json`` is one record of each event as it was first released: headers, key and data. A sample is
+written once and never changed; an incompatible change of an event is a new version with a sample of its own.
 """
 
 import json

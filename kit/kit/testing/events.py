@@ -4,11 +4,11 @@ import itertools
 import json
 from dataclasses import dataclass, field
 
-from shared.contract import Envelope, Event
 from sqlalchemy import select
 
 from kit.database import Database
 from kit.tables import outbox
+from shared.contract import Envelope, Event
 
 _offsets = itertools.count()
 

@@ -2,16 +2,16 @@
 
 from typing import Any
 
+from pydantic_settings import SettingsConfigDict
+from sqlalchemy import insert, text
+
+from kit import outbox
 from kit.cli import migrations_folder
 from kit.database import Database, WriteSession
 from kit.invariants import Invariant
 from kit.service import Service
 from kit.settings import ServiceSettings
 from kit.subscriptions import on
-from pydantic_settings import SettingsConfigDict
-from sqlalchemy import insert, text
-
-from kit import outbox
 from toy.events import COUNTS, MARKS, CountChanged, MarkErased, MarkMade
 from toy.models import calls, metadata
 

@@ -1,7 +1,8 @@
 """Counts per thing, the calls of handlers in order, and leased chores."""
 
-from kit.leases import lease_columns, lease_index
 from sqlalchemy import CheckConstraint, Column, Identity, Integer, MetaData, Table, Text
+
+from kit.leases import lease_columns, lease_index
 
 metadata = MetaData()
 

@@ -4,6 +4,7 @@ Revision ID: 2026_11_21_toy
 """
 
 from alembic import op
+
 from kit.migrations import create_kernel_tables, drop_kernel_tables
 from toy.models import metadata
 
