@@ -1,0 +1,1 @@
+"""The webhook receiver: inboxes that keep what arrives and say whether its Standard Webhooks signature holds."""
