@@ -32,6 +32,7 @@ class Coalescer(Generic[T, R]):
         self._max_batch = max_batch
         self._writers = writers
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._draining = 0
         self._running: set[asyncio.Task[None]] = set()
 
     async def submit(self, item: T) -> R:
@@ -42,15 +43,20 @@ class Coalescer(Generic[T, R]):
         return await future
 
     def _start(self) -> None:
-        if self._waiting and len(self._running) < self._writers:
+        if self._waiting and self._draining < self._writers:
+            self._draining += 1
             task = asyncio.create_task(self._drain())
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
     async def _drain(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
-            await self._write(batch)
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
+                await self._write(batch)
+        finally:
+            # counted down here and not in a done callback: an item that came in between would wait for the next one
+            self._draining -= 1
 
     async def _write(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         batch = [(item, future) for item, future in batch if not future.done()]

@@ -5,6 +5,7 @@ comes again. While Kafka or a topic is away the consumer waits and says so.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from kit.edge import MAX_CHUNK, Edge
 from shared.contract import Topic
 
 log = structlog.get_logger()
+# Only at this level does aiokafka tell that records expired before they were read.
+logging.getLogger("aiokafka.consumer.fetcher").setLevel(logging.INFO)
 
 BATCH_TIMEOUT_MS = 10
 LAG_SECONDS = 5.0

@@ -12,7 +12,7 @@ from typing import NewType
 import asyncpg
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
@@ -117,16 +117,14 @@ def _run(session: AsyncSession, moment: str) -> None:
 
 def is_transient(error: BaseException) -> bool:
     """Whether repeating the same transaction may succeed: lost connection, deadlock, lock timeout, full pool."""
-    if isinstance(error, PoolTimeoutError | ConnectionError | TimeoutError | asyncpg.InterfaceError | OSError):
-        return True
+    if isinstance(error, DBAPIError):
+        driver_error = error.orig.__cause__ if error.orig else None
+        return error.connection_invalidated or (driver_error is not None and is_transient(driver_error))
     if isinstance(error, asyncpg.PostgresError):
         return _transient_state(error.sqlstate)
-    if isinstance(error, DBAPIError):
-        if error.connection_invalidated or isinstance(error, InterfaceError):
-            return True
-        state = getattr(error.orig, "sqlstate", None)
-        return _transient_state(state) if state else isinstance(error, OperationalError)
-    return False
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)  # a ValueError is about a value that the driver cannot send
+    return isinstance(error, PoolTimeoutError | OSError)
 
 
 def _transient_state(state: str | None) -> bool:

@@ -51,14 +51,19 @@ def letter(record: Record, wire_type: str, *, state: str, error: str = "", attem
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        "key": key_text(record).replace("\x00", "\\x00"),
-        "type": wire_type.replace("\x00", "\\x00"),
-        "headers": {name: value.decode("latin-1").replace("\x00", "\\x00") for name, value in record.headers},
+        "key": _storable(key_text(record)),
+        "type": _storable(wire_type),
+        "headers": {_storable(name): _storable((value or b"").decode("latin-1")) for name, value in record.headers},
         "value": record.value or b"",
         "state": state,
-        "error": error[:4000].replace("\x00", "\\x00"),
+        "error": _storable(error[:4000]),
         "attempts": attempts,
     }
+
+
+def _storable(value: str) -> str:
+    """Text as PostgreSQL takes it: NUL characters and lone surrogates are escaped."""
+    return value.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
 
 
 async def blocked_keys(session: WriteSession, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:

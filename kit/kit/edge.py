@@ -73,7 +73,7 @@ class Edge:
         self._failures = 0
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Handle records in order. Raises, after a pause, when a dependency is away: the batch must come again."""
+        """Handle records in order. Raises, after a pause, when that is not possible now: the batch must come again."""
         messages = [message for record in records if (message := self._open(record))]
         start = 0
         while start < len(messages):
@@ -82,8 +82,6 @@ class Edge:
             try:
                 await self._settle(chunk)
             except Exception as error:
-                if not is_transient(error):
-                    raise
                 await self._back_off(error)
                 raise
             self._failures = 0
@@ -101,7 +99,8 @@ class Edge:
 
     def _open(self, record: Record) -> Message | None:
         """Read the type from the header, and decode only what is subscribed and passes the filter."""
-        wire_type = next((value for name, value in record.headers if name == "ce_type"), b"").decode(errors="replace")
+        header = next((value for name, value in record.headers if name == "ce_type"), None) or b""
+        wire_type = header.decode(errors="replace")
         subscription = self._subscriptions.get(wire_type)
         if subscription is None:
             self._count("other", "ignored")
@@ -109,9 +108,10 @@ class Edge:
         try:
             event = subscription.event.decode(record.value or b"", Envelope.from_headers(record.headers))
             UUID(event.envelope.id)
-        except ValueError as error:
+            wanted = subscription.where is None or subscription.where(event)
+        except Exception as error:  # nothing that one record holds may stop its partition
             return Message(record, wire_type, subscription, None, fault=str(error))
-        if subscription.where is not None and not subscription.where(event):
+        if not wanted:
             self._count(wire_type, "ignored")
             return None
         return Message(record, wire_type, subscription, event)
@@ -217,7 +217,13 @@ class Edge:
         delay = min(RETRY_SECONDS * 2**self._failures, MAX_BACKOFF_SECONDS)
         self._failures += 1
         metrics.BATCHES_REPEATED.labels(self._service).inc()
-        log.warning("batch.delayed", service=self._service, reason=repr(error), retry_seconds=delay)
+        log.warning(
+            "batch.delayed",
+            service=self._service,
+            reason=repr(error),
+            retry_seconds=delay,
+            exc_info=None if is_transient(error) else error,
+        )
         await asyncio.sleep(delay)
 
     def _adapt(self, seconds: float) -> None:

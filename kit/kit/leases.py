@@ -183,7 +183,9 @@ class LeaseWorker:
                         log.warning("leases.waiting", service=self._service, work=self.name, reason=repr(error))
                 if not claimed:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), self._poll_seconds)
+                        # not wait_for: until Python 3.12 it loses a cancellation that meets the wake-up
+                        async with asyncio.timeout(self._poll_seconds):
+                            await self._wake.wait()
         finally:
             self._accepting = False
 

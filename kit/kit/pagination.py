@@ -45,12 +45,19 @@ def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...]:
         isinstance(position, list)
         and len(position) == len(types)
         and all(type(value) is wanted for value, wanted in zip(position, types, strict=True))
-        and not any(isinstance(value, str) and "\x00" in value for value in position)
+        and all(map(_storable, position))
     )
     if not well_formed:
         raise Problem(422, "invalid_cursor", "The cursor is not one that this list returned; start again without it.")
     assert isinstance(position, list)
     return tuple(position)
+
+
+def _storable(value: Any) -> bool:
+    """Whether PostgreSQL can compare with it: no NUL, no half of a surrogate pair, no number beyond a bigint."""
+    if isinstance(value, str):
+        return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
+    return not isinstance(value, int) or -(2**63) <= value < 2**63
 
 
 def page(rows: Sequence[T], limit: int, *, cursor_of: Any) -> Page[T]:

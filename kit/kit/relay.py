@@ -83,8 +83,8 @@ class Relay:
                 max_request_size=1024 * 1024,
                 request_timeout_ms=20_000,
             )
-            await producer.start()
             try:
+                await producer.start()
                 self.active = True
                 metrics.RELAY_ACTIVE.labels(self._service).set(1)
                 await self._relay(connection, producer)
@@ -106,7 +106,9 @@ class Relay:
                 await self._send(connection, producer, rows)
             if len(rows) < BATCH:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+                    # not wait_for: until Python 3.12 it loses a cancellation that meets the wake-up
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._wake.wait()
 
     async def _send(
         self, connection: asyncpg.Connection, producer: AIOKafkaProducer, rows: list[asyncpg.Record]

@@ -12,6 +12,12 @@ from dataclasses import dataclass
 import httpx
 
 MAX_ANSWER_BYTES = 64 * 1024
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_NOT_PLAIN = (
+    ipaddress.IPv6Network("2001::/32"),  # Teredo
+    ipaddress.IPv6Network("2002::/16"),  # 6to4
+    ipaddress.IPv6Network("3fff::/20"),  # documentation (RFC 9637)
+)
 TIMEOUT_SECONDS = 15.0
 
 
@@ -43,34 +49,35 @@ class SafeClient:
 
     async def post(self, url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
         """Send one POST. Raises AddressRefusedError, or httpx.HTTPError when the other side does not answer in time."""
-        target = httpx.URL(url)
-        address = await self._resolve(target)
-        pinned = target.copy_with(host=address)
-        host = target.netloc.decode("ascii")
-        request = self._client.build_request(
-            "POST",
-            pinned,
-            content=content,
-            headers={**headers, "Host": host},
-            extensions={"sni_hostname": target.raw_host.decode("ascii")},
-        )
+        target = _parse(url)
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self._client.send(request, stream=True)
-                try:
-                    return Answer(response.status_code, response.headers, await _read_capped(response))
-                finally:
-                    await response.aclose()
+                return await self._post(target, content, headers)
         except TimeoutError as error:
-            raise httpx.ReadTimeout("no complete answer in time", request=request) from error
+            raise httpx.ReadTimeout("no complete answer in time") from error
 
     async def check(self, url: str) -> None:
         """Raise AddressRefusedError when the address may not be called."""
-        await self._resolve(httpx.URL(url))
+        await self._resolve(_parse(url))
 
     async def close(self) -> None:
         """Close connections."""
         await self._client.aclose()
+
+    async def _post(self, target: httpx.URL, content: bytes, headers: dict[str, str]) -> Answer:
+        address = await self._resolve(target)
+        request = self._client.build_request(
+            "POST",
+            target.copy_with(host=address),
+            content=content,
+            headers={**headers, "Host": target.netloc.decode("ascii")},
+            extensions={"sni_hostname": target.raw_host.decode("ascii")},
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            return Answer(response.status_code, response.headers, await _read_capped(response))
+        finally:
+            await response.aclose()
 
     async def _resolve(self, url: httpx.URL) -> str:
         if url.scheme not in {"http", "https"} or not url.host:
@@ -82,6 +89,8 @@ class SafeClient:
             found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
         except socket.gaierror as error:
             raise httpx.ConnectError(f"{url.host} cannot be resolved") from error
+        except UnicodeError as error:
+            raise AddressRefusedError("the address has no valid host name") from error
         addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
         for address in addresses:
             if not self._allowed(address):
@@ -93,12 +102,26 @@ class SafeClient:
             address = address.ipv4_mapped
         if address.is_loopback:
             return self._allow_loopback
+        if isinstance(address, ipaddress.IPv6Address) and not _is_plain_unicast(address):
+            return False
         return address.is_global and not address.is_multicast
+
+
+def _parse(url: str) -> httpx.URL:
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise AddressRefusedError("the address is not a URL") from error
+
+
+def _is_plain_unicast(address: ipaddress.IPv6Address) -> bool:
+    """Whether no translation hides an IPv4 address in it, as in ``::127.0.0.1``, ``64:ff9b::/96`` or ``2002::/16``."""
+    return address in _GLOBAL_UNICAST and not any(address in network for network in _NOT_PLAIN)
 
 
 async def _read_capped(response: httpx.Response) -> bytes:
     body = b""
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():  # compressed or not, what arrives is what counts
         body += part
         if len(body) >= MAX_ANSWER_BYTES:
             return body[:MAX_ANSWER_BYTES]

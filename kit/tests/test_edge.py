@@ -4,6 +4,7 @@ import random
 from collections import Counter
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
@@ -12,27 +13,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from kit import database, dead_letters, testing
-from kit.edge import Message, waves
+from kit.edge import Edge, Message, waves
 from kit.service import Service
-from kit.subscriptions import Subscription
+from kit.subscriptions import Subscription, on
 from kit.testing import FakeRecord, Stack, emitted, records
-from toy.app import ToySettings, build
+from toy.app import ToySettings, build, on_mark_made
 from toy.events import CountChanged, MarkErased, MarkMade
-
-
-async def counts(toy: Service) -> dict[str, int]:
-    async with toy.db.read() as session:
-        return {row.thing: row.count for row in await session.execute(text("SELECT thing, count FROM counts"))}
+from toy.reading import counts, letters
 
 
 async def calls(toy: Service) -> list[tuple[str, str]]:
     async with toy.db.read() as session:
         return [(row.type, row.things) for row in await session.execute(text("SELECT * FROM calls ORDER BY id"))]
-
-
-async def letters(toy: Service) -> list[tuple[str, str]]:
-    async with toy.db.read() as session:
-        return [(letter.state, letter.key.decode()) for letter in await dead_letters.find(session)]
 
 
 def outcomes(wire_type: str) -> dict[str, float]:
@@ -137,6 +129,34 @@ class TestDeadLetters:
         assert await counts(toy) == {"good": 1}
         assert [state for state, _ in await letters(toy)] == ["dead"]
 
+    async def test_a_value_that_the_database_cannot_take_is_a_dead_letter_and_not_an_outage(self, toy: Service) -> None:
+        await toy.edge.handle(records(MarkMade(thing="a", weight=2**40), MarkMade(thing="b")))
+
+        assert await counts(toy) == {"b": 1}
+        assert await letters(toy) == [("dead", "a")]
+
+    async def test_a_record_on_which_the_filter_fails_dies_alone(self, toy: Service) -> None:
+        def fails(event: MarkMade) -> bool:
+            return event.weight / event.weight == 1
+
+        edge = Edge(toy.db, service="toy", subscriptions=[on(MarkMade, on_mark_made, where=fails)])
+
+        await edge.handle(records(MarkMade(thing="a", weight=0), MarkMade(thing="b")))
+
+        assert await counts(toy) == {"b": 1}
+        assert await letters(toy) == [("dead", "a")]
+
+    async def test_a_failure_of_our_own_is_told_and_repeated_slowly(
+        self, toy: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(dead_letters, "store", _broken)
+        with structlog.testing.capture_logs() as logs, pytest.raises(RuntimeError, match="no letters"):
+            await toy.edge.handle(records(MarkMade(thing="poison")))
+
+        (entry,) = [entry for entry in logs if entry["event"] == "batch.delayed"]
+        assert entry["retry_seconds"] > 0
+        assert isinstance(entry["exc_info"], RuntimeError)
+
     async def test_a_redelivered_dead_record_stays_one_letter(self, toy: Service) -> None:
         batch = records(MarkMade(thing="poison"))
 
@@ -208,6 +228,11 @@ class TestWaves:
 
 
 async def _nothing(_session, _events) -> None: ...
+
+
+async def _broken(_session, letters) -> None:
+    if letters:
+        raise RuntimeError("no letters today")
 
 
 class TestPermutation:

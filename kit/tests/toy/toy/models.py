@@ -1,6 +1,6 @@
-"""Counts per thing, the calls of handlers in order, and leased chores."""
+"""Counts per thing, the calls of handlers in order, jars with their lids, and leased chores."""
 
-from sqlalchemy import CheckConstraint, Column, Identity, Integer, MetaData, Table, Text
+from sqlalchemy import Boolean, CheckConstraint, Column, Identity, Integer, MetaData, Table, Text
 
 from kit.leases import lease_columns, lease_index
 
@@ -20,6 +20,14 @@ calls = Table(
     Column("id", Integer, Identity(always=True), primary_key=True),
     Column("type", Text, nullable=False),
     Column("things", Text, nullable=False),
+)
+
+jars = Table(
+    "jars",
+    metadata,
+    Column("jar", Text, primary_key=True),
+    Column("filled", Boolean, nullable=False, server_default="false"),
+    Column("lidded", Boolean, nullable=False, server_default="false"),
 )
 
 chores = Table(

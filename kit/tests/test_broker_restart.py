@@ -1,0 +1,95 @@
+"""Servers of a test's own that are killed under load, or away at the start: nothing is lost and nothing counts twice."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from devstack.infra import Infra
+from kit import outbox, testing
+from kit.service import Service
+from kit.testing import Stack, eventually
+from toy.app import ToySettings, build
+from toy.events import MarkMade
+from toy.load import load
+from toy.reading import counts, make_topics, settled
+
+pytestmark = [pytest.mark.slow, pytest.mark.connected, pytest.mark.xdist_group("own_servers")]
+
+
+@pytest.fixture(scope="module")
+def infra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Infra]:
+    servers = Infra(Path(tmp_path_factory.mktemp("servers")), parts=("postgres", "kafka"))
+    servers.start()
+    yield servers
+    servers.kill()
+
+
+@pytest.fixture
+async def toy(infra: Infra) -> AsyncIterator[Service]:
+    """The toy service on servers that nobody else uses."""
+    own = Stack(
+        postgres_url=infra.postgres.admin_dsn,
+        kafka_bootstrap=infra.kafka.bootstrap,
+        redis_url="redis://127.0.0.1:1/0",
+        s3_url="",
+        s3_access_key="",
+        s3_secret_key="",
+    )
+    async with testing.service("toy", ToySettings, build, own) as service:
+        await make_topics(service)
+        yield service
+
+
+class TestKafka:
+    async def test_a_broker_killed_under_load_loses_nothing(self, infra: Infra, toy: Service) -> None:
+        process = build(toy.settings)
+        async with process.running(), load(toy) as marks:
+            await marks.progress(100)
+            await asyncio.to_thread(infra.kafka.kill)
+            await asyncio.to_thread(_start_kafka, infra)
+            await marks.progress(200)
+            await marks.assert_exact()
+
+    async def test_a_service_that_starts_without_a_broker_waits_for_it_and_says_so(
+        self, infra: Infra, toy: Service
+    ) -> None:
+        await asyncio.to_thread(infra.kafka.kill)
+        process = build(toy.settings)
+        with structlog.testing.capture_logs() as logs:
+            async with process.running():
+                async with toy.db.write() as session:
+                    outbox.add(session, MarkMade(thing="a"))
+                await eventually(lambda: {"relay.waiting", "consumer.waiting"} <= {entry["event"] for entry in logs})
+                async with testing.client(process) as http:
+                    assert (await http.get("/readyz")).status_code == 200
+                    health = (await http.get("/health")).json()
+                assert health["status"] == "degraded"
+                assert not health["checks"]["relay"]["ok"]
+                await asyncio.to_thread(_start_kafka, infra)
+                await eventually(lambda: settled(toy), timeout=40)
+
+        assert await counts(toy) == {"a": 1}
+
+
+class TestPostgres:
+    async def test_a_database_killed_under_load_loses_nothing(self, infra: Infra, toy: Service) -> None:
+        process = build(toy.settings)
+        async with process.running(), load(toy) as marks:
+            await marks.progress(100)
+            await asyncio.to_thread(infra.postgres.kill)
+            await asyncio.to_thread(_start_postgres, infra)
+            await marks.progress(200)
+            await marks.assert_exact()
+
+
+def _start_kafka(infra: Infra) -> None:
+    infra.kafka.start()
+    infra.kafka.wait_ready()
+
+
+def _start_postgres(infra: Infra) -> None:
+    infra.postgres.start()
+    infra.postgres.wait_ready()

@@ -1,0 +1,234 @@
+"""The producer edge on Apache Kafka: what was committed is sent, in order per key, whatever dies in between."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
+from cloudevents.core.formats.json import JSONFormat
+from sqlalchemy import text
+
+from kit import outbox, relay, testing
+from kit.outbox import MAX_VALUE_BYTES, EventTooLargeError
+from kit.service import Service
+from kit.testing import Stack, emitted, eventually
+from toy.app import ToySettings, build
+from toy.events import MARKS, MarkErased, MarkMade
+from toy.reading import counts, ids_of, log_of, make_topics, pending, settled, uncommitted
+
+RELAY = frozenset({"relay"})
+CONSUMER = frozenset({"consumer"})
+
+
+async def emit(toy: Service, *events: MarkMade | MarkErased) -> None:
+    async with toy.db.write() as session:
+        for event in events:
+            outbox.add(session, event)
+
+
+async def sent(toy: Service, number: int) -> bool:
+    return await pending(toy) == 0 and (await ids_of(toy, MARKS)).total() >= number
+
+
+class TestOrder:
+    async def test_a_low_id_committed_after_a_high_one_is_still_sent(self, toy_on_kafka: Service) -> None:
+        toy, toy.roles = toy_on_kafka, RELAY
+        late, early = MarkMade(thing="late"), MarkMade(thing="early")
+        async with toy.running():
+            async with toy.db.write() as session:
+                outbox.add(session, late)
+                await outbox.flush(session)
+                await emit(toy, early)
+                await eventually(lambda: sent(toy, 1))
+                assert set(await ids_of(toy, MARKS)) == {early.envelope.id}
+
+            await eventually(lambda: sent(toy, 2))
+
+        assert await ids_of(toy, MARKS) == {late.envelope.id: 1, early.envelope.id: 1}
+
+    async def test_events_of_one_key_keep_their_order_across_transactions(self, toy_on_kafka: Service) -> None:
+        toy, toy.roles = toy_on_kafka, RELAY
+        events = [MarkMade(thing=thing, note=str(number)) for number in range(40) for thing in "abc"]
+        async with toy.running():
+            for start in range(0, len(events), 10):
+                await emit(toy, *events[start : start + 10])
+            await eventually(lambda: sent(toy, len(events)))
+
+        log = await log_of(toy, MARKS)
+        for thing in "abc":
+            notes = [json.loads(record.value)["note"] for record in log if record.key == thing.encode()]
+            assert notes == [str(number) for number in range(40)]
+
+    async def test_a_backlog_larger_than_a_batch_is_drained_in_order(self, toy_on_kafka: Service) -> None:
+        toy, toy.roles = toy_on_kafka, RELAY
+        await emit(toy, *(MarkMade(thing="a", note=str(number)) for number in range(2 * relay.BATCH + 7)))
+
+        async with toy.running():
+            await eventually(lambda: _drained(toy))
+
+        notes = [json.loads(record.value)["note"] for record in await log_of(toy, MARKS)]
+        assert notes == [str(number) for number in range(2 * relay.BATCH + 7)]
+
+
+class TestCrashes:
+    async def test_events_committed_while_no_relay_runs_are_sent_at_the_next_start(self, toy_on_kafka: Service) -> None:
+        toy = toy_on_kafka
+        await emit(toy, MarkMade(thing="a"), MarkMade(thing="b"))
+
+        async with toy.running():
+            await eventually(lambda: settled(toy))
+
+        assert await counts(toy) == {"a": 1, "b": 1}
+
+    async def test_a_crash_between_send_and_delete_sends_twice_and_counts_once(self, toy_on_kafka: Service) -> None:
+        toy, toy.roles = toy_on_kafka, RELAY
+        await emit(toy, MarkMade(thing="a"))
+        await _execute(
+            toy,
+            "CREATE FUNCTION crash() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN OLD; END $$",
+            "CREATE TRIGGER crash BEFORE DELETE ON outbox EXECUTE FUNCTION crash()",
+        )
+        async with toy.running():
+            await eventually(lambda: _repeated(toy))
+            assert await pending(toy) == 1
+            await _execute(toy, "DROP TRIGGER crash ON outbox")
+            await eventually(lambda: _drained(toy))
+
+        (copies,) = (await ids_of(toy, MARKS)).values()
+        assert copies > 1
+        again = build(toy.settings)
+        again.roles = CONSUMER
+        async with again.running():
+            await eventually(lambda: _handled(toy, "a"))
+            await eventually(lambda: _acknowledged(again))
+        assert await counts(toy) == {"a": 1}
+
+
+class TestLock:
+    async def test_one_of_two_relays_is_active_and_the_other_takes_over_without_loss(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(relay, "STANDBY_SECONDS", 0.02)
+        first, second = toy_on_kafka, build(toy_on_kafka.settings)
+        first.roles = second.roles = RELAY
+        events = [MarkMade(thing=f"thing-{number % 7}") for number in range(300)]
+        async with first.running(), second.running():
+            await eventually(lambda: first.relay.active or second.relay.active)
+            active, standby = (first, second) if first.relay.active else (second, first)
+            for start in range(0, len(events), 20):
+                await emit(first, *events[start : start + 20])
+                if start == 100:
+                    assert not standby.relay.active
+                    await _terminate_lock_holder(first)
+            await eventually(lambda: standby.relay.active and not active.relay.active)
+            await eventually(lambda: sent(first, len(events)))
+
+        assert set(await ids_of(first, MARKS)) == {event.envelope.id for event in events}
+
+
+class TestKeeping:
+    async def test_kept_events_are_sent_again_on_demand_and_pruned_by_age(self, stack: Stack) -> None:
+        async with testing.service("toy", ToySettings, build, stack, outbox_keep=timedelta(hours=1)) as toy:
+            await make_topics(toy)
+            events = [MarkMade(thing="a"), MarkMade(thing="a"), MarkMade(thing="b")]
+            await emit(toy, *events)
+            async with toy.running():
+                await eventually(lambda: settled(toy))
+                async with toy.db.write() as session:
+                    assert await outbox.resend(session, since_seconds=60) >= 3
+                await eventually(lambda: settled(toy))
+
+            assert await ids_of(toy, MARKS) == {event.envelope.id: 2 for event in events}
+            assert await counts(toy) == {"a": 2, "b": 1}
+            async with toy.db.write() as session:
+                assert await outbox.prune(session, keep_seconds=3600) == 0
+                assert await outbox.prune(session, keep_seconds=0) >= 3
+            assert await emitted(toy.db) == []
+
+
+class TestRecords:
+    async def test_an_event_over_the_limit_is_refused_and_nothing_is_written(self, toy: Service) -> None:
+        empty = len(MarkMade(thing="a").model_dump_json())
+        with pytest.raises(EventTooLargeError, match="262145 bytes"):
+            await emit(toy, MarkMade(thing="b"), MarkMade(thing="a", note="x" * (MAX_VALUE_BYTES - empty + 1)))
+
+        assert await emitted(toy.db) == []
+
+    async def test_an_event_at_the_limit_arrives_whole(self, toy_on_kafka: Service) -> None:
+        toy, toy.roles = toy_on_kafka, RELAY
+        empty = len(MarkMade(thing="a").model_dump_json())
+        async with toy.running():
+            await emit(toy, *(MarkMade(thing="a", note="x" * (MAX_VALUE_BYTES - empty)) for _ in range(5)))
+            await eventually(lambda: sent(toy, 5))
+
+        assert [len(record.value) for record in await log_of(toy, MARKS)] == [MAX_VALUE_BYTES] * 5
+
+    async def test_the_cloudevents_sdk_reads_our_records(self, toy_on_kafka: Service) -> None:
+        toy, toy.roles = toy_on_kafka, RELAY
+        cause = MarkMade(thing="cause").stamp()
+        event = MarkMade(thing="läm\u2009p", job_id="job_1", note='"quoted" \U0001f600')
+        async with toy.running():
+            async with toy.db.write() as session:
+                outbox.add(session, event, cause=cause)
+            await eventually(lambda: sent(toy, 1))
+
+        (record,) = await log_of(toy, MARKS)
+        read = from_binary(KafkaMessage(dict(record.headers), record.key, record.value), JSONFormat())
+        envelope = event.envelope
+        assert read.get_specversion() == "1.0"
+        assert read.get_id() == envelope.id
+        assert read.get_type() == "atelier.toy.mark-made.v1"
+        assert read.get_source() == "/atelier/toy"
+        assert read.get_subject() == event.thing
+        assert read.get_time() == envelope.time
+        assert read.get_datacontenttype() == "application/json"
+        assert read.get_extension("correlationid") == "job_1"
+        assert read.get_extension("causationid") == cause.envelope.id
+        assert read.get_data() == event.model_dump()
+
+    async def test_headers_key_and_value_on_the_wire_are_those_of_the_event(self, toy_on_kafka: Service) -> None:
+        toy, toy.roles = toy_on_kafka, RELAY
+        event = MarkMade(thing="a", job_id="job_1")
+        async with toy.running():
+            await emit(toy, event)
+            await eventually(lambda: sent(toy, 1))
+
+        (record,) = await log_of(toy, MARKS)
+        assert record.topic == toy.settings.kafka_topic_prefix + "toy.marks"
+        assert record.key == b"a"
+        assert record.value == event.model_dump_json().encode()
+        assert sorted(record.headers) == sorted(event.envelope.headers())
+
+
+async def _execute(toy: Service, *statements: str) -> None:
+    async with toy.db.write() as session:
+        for statement in statements:
+            await session.execute(text(statement))
+
+
+async def _terminate_lock_holder(toy: Service) -> None:
+    async with toy.db.write() as session:
+        ended = await session.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        )
+        assert ended.scalars().all() == [True]
+
+
+async def _drained(toy: Service) -> bool:
+    return await pending(toy) == 0
+
+
+async def _repeated(toy: Service) -> bool:
+    return (await ids_of(toy, MARKS)).total() > 1
+
+
+async def _handled(toy: Service, thing: str) -> bool:
+    return thing in await counts(toy)
+
+
+async def _acknowledged(toy: Service) -> bool:
+    return await uncommitted(toy) == 0

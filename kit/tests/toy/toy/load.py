@@ -1,0 +1,96 @@
+"""Marks committed without a pause, and the demand that each of them counts exactly once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy import insert, select
+
+from kit import outbox
+from kit.database import is_transient
+from kit.service import Service
+from kit.testing import eventually
+from toy.events import COUNTS, MarkMade
+from toy.models import calls
+from toy.reading import letters, log_of, settled, total
+
+THINGS = 20
+BATCH = 10
+LEAD = 300
+MADE = "load"
+
+
+class Load:
+    """Commits marks a little ahead of their counting: whatever dies, dies in the middle of work.
+
+    Each transaction also notes its marks in ``calls``: whether it became durable is for the database to say, because
+    a server that is killed during COMMIT does not tell.
+    """
+
+    def __init__(self, toy: Service) -> None:
+        self._toy = toy
+        self._stopping = False
+        self._task = asyncio.create_task(self._work())
+
+    async def progress(self, marks: int) -> None:
+        """Wait until so many more marks were counted."""
+        goal = 0
+
+        async def reached() -> bool:
+            nonlocal goal
+            counted = await total(self._toy)
+            goal = goal or counted + marks
+            return counted >= goal
+
+        await eventually(reached, timeout=40)
+
+    async def stop(self) -> None:
+        """Commit no more."""
+        self._stopping = True
+        await self._task
+
+    async def assert_exact(self) -> None:
+        """All is sent and acknowledged; each mark counted once and caused an event; nothing was set aside."""
+        await self.stop()
+        await eventually(lambda: settled(self._toy), timeout=40)
+        made = await self._made()
+        assert await total(self._toy) == len(made)
+        assert await letters(self._toy) == []
+        log = await log_of(self._toy, COUNTS)
+        assert {dict(record.headers)["ce_causationid"].decode() for record in log} == made
+
+    async def _work(self) -> None:
+        number = 0
+        while not self._stopping:
+            try:
+                if number - await total(self._toy) < LEAD:
+                    await self._commit(number)
+                    number += BATCH
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+            await asyncio.sleep(0)
+
+    async def _commit(self, number: int) -> None:
+        events = [MarkMade(thing=f"thing-{(number + index) % THINGS}") for index in range(BATCH)]
+        async with self._toy.db.write() as session:
+            for event in events:
+                outbox.add(session, event)
+            ids = ",".join(event.envelope.id for event in events)
+            await session.execute(insert(calls).values(type=MADE, things=ids))
+
+    async def _made(self) -> set[str]:
+        async with self._toy.db.read() as session:
+            rows = await session.execute(select(calls.c.things).where(calls.c.type == MADE))
+            return {identifier for row in rows for identifier in row.things.split(",")}
+
+
+@asynccontextmanager
+async def load(toy: Service) -> AsyncIterator[Load]:
+    """Load until the block ends."""
+    working = Load(toy)
+    try:
+        yield working
+    finally:
+        await working.stop()
+

@@ -1,0 +1,106 @@
+"""What must hold of the money at every moment, whatever process dies when."""
+
+from kit.invariants import Invariant
+
+INVARIANTS = (
+    Invariant(
+        "transactions_sum_to_zero",
+        "The entries of every transaction sum to zero.",
+        "SELECT transaction_id, sum(amount) AS off_by FROM entries GROUP BY transaction_id HAVING sum(amount) <> 0",
+    ),
+    Invariant(
+        "ledger_sums_to_zero",
+        "All entries together sum to zero.",
+        "SELECT sum(amount) AS off_by FROM entries HAVING sum(amount) <> 0",
+    ),
+    Invariant(
+        "wallets_equal_their_entries",
+        "What a wallet has available and held is the sum of its entries.",
+        """
+        SELECT w.account_id, w.available, w.held, l.available AS entries_available, l.held AS entries_held
+        FROM wallets w LEFT JOIN (
+            SELECT t.account_id,
+                   sum(e.amount) FILTER (WHERE e.account = 'customer.available') AS available,
+                   sum(e.amount) FILTER (WHERE e.account = 'customer.held') AS held
+            FROM transactions t JOIN entries e ON e.transaction_id = t.id GROUP BY t.account_id
+        ) l ON l.account_id = w.account_id
+        WHERE w.available <> coalesce(l.available, 0) OR w.held <> coalesce(l.held, 0)
+        """,
+    ),
+    Invariant(
+        "wallets_count_their_transactions",
+        "A wallet's version is the number of its transactions, and its last transaction shows the wallet as it is.",
+        """
+        SELECT w.account_id, w.version, count(t.id) AS transactions
+        FROM wallets w LEFT JOIN transactions t ON t.account_id = w.account_id
+        GROUP BY w.account_id
+        HAVING count(t.id) <> w.version OR bool_or(
+            t.wallet_version = w.version AND (t.available <> w.available OR t.held <> w.held)
+        )
+        """,
+    ),
+    Invariant(
+        "grants_equal_available",
+        "What remains of an account's grants is what its wallet has available.",
+        """
+        SELECT w.account_id, w.available, coalesce(sum(g.remaining), 0) AS remaining
+        FROM wallets w LEFT JOIN grants g ON g.account_id = w.account_id
+        GROUP BY w.account_id HAVING w.available <> coalesce(sum(g.remaining), 0)
+        """,
+    ),
+    Invariant(
+        "grants_equal_their_entries",
+        "What remains of a grant is the sum of its available entries.",
+        """
+        SELECT g.id, g.remaining, coalesce(sum(e.amount), 0) AS entries
+        FROM grants g LEFT JOIN entries e ON e.grant_id = g.id AND e.account = 'customer.available'
+        GROUP BY g.id HAVING g.remaining <> coalesce(sum(e.amount), 0)
+        """,
+    ),
+    Invariant(
+        "held_equals_open_holds",
+        "What a wallet holds is the sum of its open holds.",
+        """
+        SELECT w.account_id, w.held, coalesce(sum(h.held), 0) AS open_holds
+        FROM wallets w LEFT JOIN holds h ON h.account_id = w.account_id AND h.state = 'open'
+        GROUP BY w.account_id HAVING w.held <> coalesce(sum(h.held), 0)
+        """,
+    ),
+    Invariant(
+        "ended_jobs_hold_nothing",
+        "No hold of a finished job is open.",
+        "SELECT job_id, outcome FROM holds WHERE state = 'open' AND outcome IS NOT NULL",
+    ),
+    Invariant(
+        "holds_are_funded",
+        "The grants that fund a hold add up to it.",
+        """
+        SELECT h.job_id, h.held, sum((part ->> 1)::bigint) AS funded
+        FROM holds h LEFT JOIN jsonb_array_elements(h.funding) AS part ON true
+        GROUP BY h.job_id HAVING h.held <> coalesce(sum((part ->> 1)::bigint), 0)
+        """,
+    ),
+    Invariant(
+        "settlements_are_booked",
+        "A settled job has exactly its one settlement in the ledger, with the same amounts.",
+        """
+        SELECT h.job_id, h.captured, h.loss, s.earned, s.lost
+        FROM (SELECT * FROM holds WHERE state = 'settled') h FULL JOIN (
+            SELECT t.job_id,
+                   coalesce(sum(e.amount) FILTER (WHERE e.account = 'platform.earned'), 0) AS earned,
+                   coalesce(-sum(e.amount) FILTER (WHERE e.account = 'platform.loss'), 0) AS lost
+            FROM transactions t LEFT JOIN entries e ON e.transaction_id = t.id
+            WHERE t.kind = 'settle' GROUP BY t.job_id
+        ) s ON s.job_id = h.job_id
+        WHERE (s.earned, s.lost) IS DISTINCT FROM (h.captured + h.loss, h.loss)
+        """,
+    ),
+    Invariant(
+        "nothing_is_negative",
+        "No wallet and no grant is below zero.",
+        """
+        SELECT account_id AS id FROM wallets WHERE available < 0 OR held < 0
+        UNION ALL SELECT id FROM grants WHERE remaining < 0
+        """,
+    ),
+)

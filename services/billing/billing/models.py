@@ -1,0 +1,164 @@
+"""Tables of billing. Amounts are integers in milli-credits; times carry a time zone.
+
+``transactions`` and ``entries`` are the ledger: the database refuses to change or delete their rows, and refuses
+entries that do not sum to zero per transaction. ``wallets``, ``grants`` and ``holds`` are what the ledger adds up to,
+kept so that nobody has to add it up.
+"""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from kit.leases import lease_columns, lease_index
+
+SOURCES = ("bonus", "plan", "purchase", "refund", "adjustment")
+KINDS = ("grant", "hold", "settle")
+ACCOUNTS = (
+    "customer.available",
+    "customer.held",
+    "platform.earned",
+    "platform.expired",
+    "platform.loss",
+    *(f"funding.{source}" for source in SOURCES),
+)
+
+
+def one_of(column: str, values: tuple[str, ...], *, name: str) -> CheckConstraint:
+    """A text column that holds one of a few words."""
+    words = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({words})", name=name)
+
+
+class Table(SQLModel, registry=registry()):
+    """Base of billing's tables, with a registry of its own: five services may live in one process."""
+
+
+class Wallet(Table, table=True):
+    """What one account can spend and what is set aside; ``version`` counts its transactions."""
+
+    __tablename__ = "wallets"
+    __table_args__ = (
+        CheckConstraint("available >= 0", name="wallets_available_not_negative"),
+        CheckConstraint("held >= 0", name="wallets_held_not_negative"),
+    )
+
+    account_id: str = Field(sa_column=Column(Text, primary_key=True))
+    available: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    held: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    version: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+
+
+class Grant(Table, table=True):
+    """Credits that entered a wallet, and how much of them is neither held nor spent."""
+
+    __tablename__ = "grants"
+    __table_args__ = (
+        one_of("source", SOURCES, name="grants_source"),
+        CheckConstraint("amount > 0", name="grants_amount_positive"),
+        CheckConstraint("remaining BETWEEN 0 AND amount", name="grants_remaining_within_amount"),
+        Index("grants_spendable", "account_id", postgresql_where=sa.text("remaining > 0")),
+    )
+
+    id: str = Field(sa_column=Column(Text, primary_key=True))
+    account_id: str = Field(sa_column=Column(Text, sa.ForeignKey("wallets.account_id"), nullable=False))
+    key: str = Field(sa_column=Column(Text, nullable=False, unique=True))
+    source: str = Field(sa_column=Column(Text, nullable=False))
+    reason: str = Field(sa_column=Column(Text, nullable=False))
+    amount: int = Field(sa_column=Column(BigInteger, nullable=False))
+    remaining: int = Field(sa_column=Column(BigInteger, nullable=False))
+    priority: int = Field(sa_column=Column(sa.SmallInteger, nullable=False))
+    expires_at: datetime | None = Field(sa_column=Column(DateTime(timezone=True), nullable=True))
+    created_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=sa.func.now())
+    )
+
+
+class Transaction(Table, table=True):
+    """One movement of credits of one account, and the wallet as it left it."""
+
+    __tablename__ = "transactions"
+    __table_args__ = (
+        one_of("kind", KINDS, name="transactions_kind"),
+        UniqueConstraint("key", name="transactions_key"),
+        UniqueConstraint("account_id", "wallet_version", name="transactions_wallet_version"),
+    )
+
+    id: str = Field(sa_column=Column(Text, primary_key=True))
+    key: str = Field(sa_column=Column(Text, nullable=False))
+    input_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    kind: str = Field(sa_column=Column(Text, nullable=False))
+    account_id: str = Field(sa_column=Column(Text, sa.ForeignKey("wallets.account_id"), nullable=False))
+    job_id: str | None = Field(sa_column=Column(Text, nullable=True))
+    wallet_version: int = Field(sa_column=Column(BigInteger, nullable=False))
+    available: int = Field(sa_column=Column(BigInteger, nullable=False))
+    held: int = Field(sa_column=Column(BigInteger, nullable=False))
+    created_at: datetime = Field(
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=sa.func.now())
+    )
+
+
+class Entry(Table, table=True):
+    """One line of a transaction: negative leaves ``account``, positive enters it."""
+
+    __tablename__ = "entries"
+    __table_args__ = (
+        one_of("account", ACCOUNTS, name="entries_account"),
+        CheckConstraint("amount <> 0", name="entries_amount_not_zero"),
+    )
+
+    transaction_id: str = Field(sa_column=Column(Text, sa.ForeignKey("transactions.id"), primary_key=True))
+    line: int = Field(sa_column=Column(sa.SmallInteger, primary_key=True, autoincrement=False))
+    account: str = Field(sa_column=Column(Text, nullable=False))
+    amount: int = Field(sa_column=Column(BigInteger, nullable=False))
+    grant_id: str | None = Field(sa_column=Column(Text, sa.ForeignKey("grants.id"), nullable=True))
+
+
+metadata = Table.metadata
+
+wallets = metadata.tables["wallets"]
+grants = metadata.tables["grants"]
+transactions = metadata.tables["transactions"]
+entries = metadata.tables["entries"]
+
+# One row per job. The request and the outcome each set their own columns, whichever comes first; the row is leased
+# work while it is open, due when the job is overdue.
+holds = sa.Table(
+    "holds",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    # from JobRequested
+    Column("requested_by", Text, nullable=True),  # id of the event, the cause of HoldOverdue
+    Column("price", BigInteger, nullable=True),
+    Column("price_version", Text, nullable=True),
+    Column("deadline", DateTime(timezone=True), nullable=True),
+    # the answer
+    Column("held", BigInteger, nullable=False, server_default="0"),
+    Column("funding", JSONB, nullable=False, server_default="[]"),  # [grant id, amount] in burn order
+    Column("refusal", Text, nullable=True),
+    # from the terminal event
+    Column("outcome", Text, nullable=True),
+    Column("owed", BigInteger, nullable=False, server_default="0"),
+    Column("written_off", BigInteger, nullable=False, server_default="0"),
+    # the settlement
+    Column("captured", BigInteger, nullable=True),
+    Column("released", BigInteger, nullable=True),
+    Column("loss", BigInteger, nullable=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    *lease_columns(),
+    lease_index("holds"),
+    one_of("state", ("awaited", "open", "refused", "settled"), name="holds_state"),
+    one_of("outcome", ("succeeded", "failed", "cancelled", "refused"), name="holds_outcome"),
+    CheckConstraint("(state = 'awaited') = (requested_by IS NULL)", name="holds_awaited_until_requested"),
+    CheckConstraint("state <> 'open' OR outcome IS NULL", name="holds_open_without_outcome"),
+    CheckConstraint("(state = 'settled') = (captured IS NOT NULL)", name="holds_settled_with_amounts"),
+    CheckConstraint("(state = 'open') = (due_at IS NOT NULL)", name="holds_due_while_open"),
+    CheckConstraint("captured + released = held AND captured >= 0 AND released >= 0", name="holds_split_exactly"),
+    CheckConstraint("captured + loss = owed + written_off", name="holds_loss_beyond_the_hold"),
+    CheckConstraint("held >= 0 AND owed >= 0 AND written_off >= 0", name="holds_not_negative"),
+)

@@ -1,0 +1,28 @@
+"""Settings of billing: ``BILLING_*`` environment variables."""
+
+from datetime import timedelta
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from kit.settings import ServiceSettings
+from shared.prices import MILLICREDITS
+
+
+class BillingSettings(ServiceSettings):
+    """What billing needs beside the settings of every service."""
+
+    model_config = SettingsConfigDict(env_prefix="BILLING_", frozen=True, extra="ignore")
+
+    identity_public_key: str = Field(description="Base64 of gateway's raw Ed25519 public key.")
+    hold_grace: timedelta = Field(
+        default=timedelta(minutes=2),
+        gt=timedelta(0),
+        description="How long after its deadline an unsettled job is called overdue, and how often it is called again.",
+    )
+    registration_credits: int = Field(default=50, ge=0, description="Credits that a new account starts with.")
+
+    @property
+    def registration_bonus(self) -> int:
+        """Milli-credits that a new account starts with."""
+        return self.registration_credits * MILLICREDITS

@@ -1,0 +1,77 @@
+"""What a customer sees of the ledger: the wallet, and its transactions newest first."""
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import func, select
+
+from billing.models import entries, grants, transactions, wallets
+from billing.schemas import Credits, EntryView, Expiry, TransactionView
+from kit.database import ReadSession
+
+
+async def credits_of(session: ReadSession, *, account_id: str, bonus: int) -> Credits:
+    """The wallet of an account. One that no event has opened yet shows the bonus that it will open with."""
+    unspent = (grants.c.account_id == account_id) & (grants.c.remaining > 0)
+    expired = select(func.coalesce(func.sum(grants.c.remaining), 0)).where(unspent, grants.c.expires_at <= func.now())
+    query = select(
+        (wallets.c.available - expired.scalar_subquery()).label("available"), wallets.c.held, wallets.c.version
+    ).where(wallets.c.account_id == account_id)
+    wallet = (await session.execute(query)).one_or_none()
+    if wallet is None:
+        return Credits(available=bonus, held=0, version=0)
+    expiring = (
+        select(func.sum(grants.c.remaining).label("amount"), grants.c.expires_at)
+        .where(unspent, grants.c.expires_at > func.now())
+        .group_by(grants.c.expires_at)
+        .order_by(grants.c.expires_at)
+        .limit(1)
+    )
+    soonest = (await session.execute(expiring)).one_or_none()
+    return Credits(
+        available=wallet.available,
+        held=wallet.held,
+        version=wallet.version,
+        next_expiry=Expiry(amount=soonest.amount, expires_at=soonest.expires_at) if soonest else None,
+    )
+
+
+async def transactions_of(
+    session: ReadSession, *, account_id: str, before: int | None, limit: int, job_id: str | None, kind: str | None
+) -> list[TransactionView]:
+    """Transactions of an account with a lower wallet version than ``before``, newest first."""
+    query = select(transactions).where(transactions.c.account_id == account_id)
+    if before is not None:
+        query = query.where(transactions.c.wallet_version < before)
+    if job_id is not None:  # by business key: a job has no others, and keys are indexed
+        query = query.where(transactions.c.key.in_([f"hold:{job_id}", f"settle:{job_id}"]))
+    if kind is not None:
+        query = query.where(transactions.c.kind == kind)
+    rows = (await session.execute(query.order_by(transactions.c.wallet_version.desc()).limit(limit))).all()
+    lines = await _entries_of(session, [row.id for row in rows])
+    return [_view(row, lines[row.id]) for row in rows]
+
+
+async def _entries_of(session: ReadSession, transaction_ids: list[str]) -> dict[str, list[EntryView]]:
+    query = (
+        select(entries)
+        .where(entries.c.transaction_id.in_(transaction_ids))
+        .order_by(entries.c.transaction_id, entries.c.line)
+    )
+    lines: dict[str, list[EntryView]] = defaultdict(list)
+    for row in await session.execute(query):
+        lines[row.transaction_id].append(EntryView.model_validate(row))
+    return lines
+
+
+def _view(row: Any, lines: list[EntryView]) -> TransactionView:
+    return TransactionView(
+        id=row.id,
+        kind=row.kind,
+        job_id=row.job_id,
+        created_at=row.created_at,
+        entries=lines,
+        available_after=row.available,
+        held_after=row.held,
+        wallet_version=row.wallet_version,
+    )
