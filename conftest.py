@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# Imported here, or pytest would take the directory `twins/` for the package when it collects `twins/tests`.
+import twins  # noqa: F401
 from devstack.infra import Infra
 from kit.testing import Stack
-
-# Imported here, or pytest would take the directory `twins/` for the package when it collects `twins/tests`.
-import twins  # noqa: F401, I001
 
 _INFRA = pytest.StashKey[Infra]()
 

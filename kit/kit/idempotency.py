@@ -6,10 +6,11 @@ requests meet at the primary key: the second waits for the first to commit.
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kit.database import ReadSession, WriteSession
@@ -18,6 +19,13 @@ from kit.tables import idempotency_keys as table
 
 MAX_KEY_LENGTH = 255
 KEEP_DAYS = 7
+
+_CLAIM = text(
+    "INSERT INTO idempotency_keys (scope, key, input_hash, response)"
+    " SELECT scope, key, hash, CAST(response AS jsonb) FROM unnest(CAST(:scopes AS text[]), CAST(:keys AS text[]),"
+    " CAST(:hashes AS bytea[]), CAST(:responses AS text[])) AS n(scope, key, hash, response)"
+    " ON CONFLICT DO NOTHING RETURNING scope, key"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,49 @@ async def claim(session: WriteSession, use: Fingerprint) -> dict[str, Any] | Non
     return await find(session, use)
 
 
+async def claim_all(
+    session: WriteSession, uses: Sequence[tuple[Fingerprint, dict[str, Any]]]
+) -> list[dict[str, Any] | Problem | None]:
+    """Claim many keys with their responses in one statement, or two when some were used before.
+
+    Per use: None when it is the first, the stored response when it is a replay, Problem 409 when it is a conflict.
+    """
+    if not uses:
+        return []
+    known: dict[tuple[str, str], tuple[bytes, dict[str, Any]]] = {}
+    for use, response in uses:
+        known.setdefault((use.scope, use.key), (use.input_hash, response))
+    inserted = {(row.scope, row.key) for row in await session.execute(_CLAIM, _arrays(known))}
+    if earlier := known.keys() - inserted:
+        query = select(table).where(tuple_(table.c.scope, table.c.key).in_(earlier))
+        known |= {
+            (row.scope, row.key): (bytes(row.input_hash), row.response) for row in await session.execute(query)
+        }
+    outcomes: list[dict[str, Any] | Problem | None] = []
+    for use, _ in uses:
+        place = use.scope, use.key
+        stored_hash, response = known[place]
+        if stored_hash != use.input_hash:
+            outcomes.append(conflict())
+        elif place in inserted:
+            inserted.discard(place)  # the others of this batch are replays of the first
+            outcomes.append(None)
+        else:
+            outcomes.append(response)
+    return outcomes
+
+
+def _arrays(known: Mapping[tuple[str, str], tuple[bytes, dict[str, Any]]]) -> dict[str, list[Any]]:
+    """Parameters of the insert, keys ascending, so that two batches cannot wait for each other."""
+    places = sorted(known)
+    return {
+        "scopes": [scope for scope, _ in places],
+        "keys": [key for _, key in places],
+        "hashes": [known[place][0] for place in places],
+        "responses": [json.dumps(known[place][1]) for place in places],
+    }
+
+
 async def find(session: ReadSession | WriteSession, use: Fingerprint) -> dict[str, Any] | None:
     """The stored response of an earlier use, to save work; only :func:`claim` decides. Raises Problem 409."""
     query = select(table.c.input_hash, table.c.response).where(table.c.scope == use.scope, table.c.key == use.key)
@@ -65,11 +116,16 @@ async def find(session: ReadSession | WriteSession, use: Fingerprint) -> dict[st
 def check_same_input(use: Fingerprint, stored_hash: bytes) -> None:
     """Raise Problem 409 when the key was used with another input."""
     if bytes(stored_hash) != use.input_hash:
-        raise Problem(
-            409,
-            "idempotency_conflict",
-            "This Idempotency-Key was used with another request. Send the same body, or use a new key.",
-        )
+        raise conflict()
+
+
+def conflict() -> Problem:
+    """409: the key was used with another input."""
+    return Problem(
+        409,
+        "idempotency_conflict",
+        "This Idempotency-Key was used with another request. Send the same body, or use a new key.",
+    )
 
 
 async def store(session: WriteSession, use: Fingerprint, response: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ _NOT_PLAIN = (
     ipaddress.IPv6Network("2002::/16"),  # 6to4
     ipaddress.IPv6Network("3fff::/20"),  # documentation (RFC 9637)
 )
+MAX_PORT = 65_535
 TIMEOUT_SECONDS = 15.0
 
 
@@ -84,7 +85,9 @@ class SafeClient:
             raise AddressRefusedError("only http and https addresses can be called")
         if url.userinfo:
             raise AddressRefusedError("the address must not contain a user name or password")
-        port = url.port or (443 if url.scheme == "https" else 80)
+        port = url.port if url.port is not None else {"https": 443, "http": 80}[url.scheme]
+        if not 0 < port <= MAX_PORT:
+            raise AddressRefusedError("the address has no valid port")
         try:
             found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
         except socket.gaierror as error:

@@ -32,7 +32,10 @@ class Signals:
         self.connected = False
 
     def send(self, *messages: tuple[str, dict[str, Any]]) -> None:
-        """Publish without waiting; a Redis that is away loses the signal and nothing else."""
+        """Publish without waiting; while Redis is away only listeners of this process hear it."""
+        if not self.connected:
+            for job_id, payload in messages:
+                self._dispatch({"job_id": job_id, **payload})
         task = asyncio.create_task(self._publish(messages))
         self._background.add(task)
         task.add_done_callback(self._background.discard)

@@ -17,6 +17,12 @@ from shared.ids import uuid7
 
 CONTENT_TYPE = "application/json"
 SPEC_VERSION = "1.0"
+HEADERS = frozenset(
+    {
+        *("ce_specversion", "ce_id", "ce_type", "ce_source", "ce_subject", "ce_time"),
+        *("ce_correlationid", "ce_causationid", "traceparent"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +79,12 @@ class Envelope:
 
     @classmethod
     def from_headers(cls, headers: Iterable[tuple[str, bytes]]) -> Self:
-        """Read an envelope back. Raises UndecodableError when a required attribute is missing or malformed."""
+        """Read an envelope back. Raises UndecodableError when a required attribute is missing or malformed.
+
+        Headers that are not ours may hold anything.
+        """
         try:
-            values = {name: value.decode() for name, value in headers}
+            values = {name: value.decode() for name, value in headers if name in HEADERS}
             return cls(
                 id=values["ce_id"],
                 type=values["ce_type"],

@@ -62,8 +62,11 @@ JOB_INPUTS: dict[str, type[JobInput]] = {"image": ImageInput}
 
 
 def parse_input(kind: str, data: dict[str, Any]) -> JobInput:
-    """The typed input of a job. Raises LookupError for an unknown kind, pydantic.ValidationError for bad data."""
-    return JOB_INPUTS[kind].model_validate(data)
+    """The typed input of a job. Raises LookupError for an unknown kind, pydantic.ValidationError for bad data.
+
+    Strict, so that what the published schema forbids, such as a number in quotes, is refused.
+    """
+    return JOB_INPUTS[kind].model_validate(data, strict=True)
 
 
 class WebhookTarget(BaseModel):

@@ -69,11 +69,13 @@ async def fresh_database(stack: Stack, name: str, migrate: Callable[[Database], 
     try:
         await _make_template(stack, admin, template, migrate)
         await admin.execute(f'CREATE DATABASE "{copy}" TEMPLATE "{template}"')
-        try:
-            yield stack.database_url(copy)
-        finally:
-            await admin.execute(f'DROP DATABASE "{copy}" WITH (FORCE)')
     finally:
+        await admin.close()
+    try:
+        yield stack.database_url(copy)
+    finally:
+        admin = await stack.connect()
+        await admin.execute(f'DROP DATABASE "{copy}" WITH (FORCE)')
         await admin.close()
 
 

@@ -63,13 +63,15 @@ class Load:
         number = 0
         while not self._stopping:
             try:
-                if number - await total(self._toy) < LEAD:
-                    await self._commit(number)
-                    number += BATCH
+                await self._commit(number)
+                number += BATCH
             except Exception as error:
                 if not is_transient(error):
                     raise
-            await asyncio.sleep(0)
+            await eventually(lambda: self._may_go_on(number), timeout=60)
+
+    async def _may_go_on(self, number: int) -> bool:
+        return self._stopping or number - await total(self._toy) < LEAD
 
     async def _commit(self, number: int) -> None:
         events = [MarkMade(thing=f"thing-{(number + index) % THINGS}") for index in range(BATCH)]
