@@ -61,9 +61,9 @@ types: $(INSTALLED) ## mypy, strict
 deps: $(INSTALLED) ## every package asks for what it imports, and for nothing else
 	@for member in shared kit services/* twins devstack; do \
 		$(PY) -m deptry $$member --config $$member/pyproject.toml --known-first-party $${member##*/} \
-			--extend-exclude '.*/tests/' --extend-exclude '.*/migrations/' --ignore DEP003 || exit 1; \
+			--extend-exclude '.*/tests/' --ignore DEP003 || exit 1; \
 	done
-check: lint types deps events-check lock-check ## everything that needs no server
+check: lint types deps events-check env-check lock-check ## everything that needs no server
 
 ##@ Test
 
@@ -73,13 +73,17 @@ test: $(INSTALLED) ## everything, against real servers
 test-fast: $(INSTALLED) ## what needs no server, for the inner loop
 	@$(PY) -m pytest -n auto -m "not connected and not browser and not slow"
 
-##@ Events
+##@ Generated files
 
-.PHONY: events events-check
+.PHONY: events events-check env env-check
 events: $(INSTALLED) ## write docs/events from the event classes and subscriptions
 	@$(PY) tools/event_catalogue.py
 events-check: $(INSTALLED) ## fail when docs/events is out of date
 	@$(PY) tools/event_catalogue.py --check
+env: $(INSTALLED) ## write .env.example from the settings classes
+	@$(PY) tools/env_example.py
+env-check: $(INSTALLED) ## fail when .env.example is out of date
+	@$(PY) tools/env_example.py --check
 
 ##@ Data
 

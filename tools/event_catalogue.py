@@ -5,7 +5,6 @@ documents cannot drift: ``python tools/event_catalogue.py --check`` exits 1 when
 """
 
 import argparse
-import importlib
 import json
 import sys
 from collections.abc import Mapping
@@ -14,15 +13,13 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from kit.service import Service
-from kit.settings import ServiceSettings
+from composition import SERVICES, build
 from shared.contract import CONTENT_TYPE, Event
 from shared.events import EVENTS
 from shared.topics import TOPICS
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "events"
-SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
 CLOUDEVENTS_HEADERS = {
     "type": "object",
     "required": ["ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "content-type"],
@@ -39,31 +36,6 @@ CLOUDEVENTS_HEADERS = {
         "content-type": {"const": CONTENT_TYPE},
     },
 }
-
-
-def example_environment() -> Mapping[str, str]:
-    """The variables of ``.env.example``."""
-    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
-    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {name: value.strip().strip('"') for name, _, value in pairs}
-
-
-def build(name: str) -> Service:
-    """A service as its composition root builds it; nothing is connected."""
-    module = importlib.import_module(f"{name}.settings")
-    (settings_class,) = (
-        found
-        for found in vars(module).values()
-        if isinstance(found, type) and issubclass(found, ServiceSettings) and found.__module__ == module.__name__
-    )
-    prefix = settings_class.model_config["env_prefix"]
-    values = {
-        variable.removeprefix(prefix).lower(): value
-        for variable, value in example_environment().items()
-        if variable.startswith(prefix)
-    }
-    service: Service = importlib.import_module(f"{name}.app").build(settings_class.model_validate(values))
-    return service
 
 
 def readers() -> dict[str, list[str]]:
