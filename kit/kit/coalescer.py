@@ -65,6 +65,7 @@ class Coalescer(Generic[T, R]):
         try:
             async with self._db.write() as session:
                 results = await self._apply(session, [item for item, _ in batch])
+                answers = list(zip(batch, results, strict=True))
             metrics.COALESCED.labels(self._service).observe(len(batch))
         except Exception as error:
             if len(batch) > 1 and not is_transient(error):
@@ -75,6 +76,6 @@ class Coalescer(Generic[T, R]):
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), result in zip(batch, results, strict=True):
+        for (_, future), result in answers:
             if not future.done():
                 future.set_result(result)

@@ -74,9 +74,7 @@ async def claim_all(
     inserted = {(row.scope, row.key) for row in await session.execute(_CLAIM, _arrays(known))}
     if earlier := known.keys() - inserted:
         query = select(table).where(tuple_(table.c.scope, table.c.key).in_(earlier))
-        known |= {
-            (row.scope, row.key): (bytes(row.input_hash), row.response) for row in await session.execute(query)
-        }
+        known |= {(row.scope, row.key): (bytes(row.input_hash), row.response) for row in await session.execute(query)}
     outcomes: list[dict[str, Any] | Problem | None] = []
     for use, _ in uses:
         place = use.scope, use.key

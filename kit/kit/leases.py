@@ -157,7 +157,9 @@ class LeaseWorker:
             self._reserved += len(born)
             after_rollback(session, lambda: self._release(len(born)))
             after_commit(session, lambda: self._start_born(born, until))
-            leased = {"due_at": func.now(), "leased_until": now_plus(self._lease_seconds), "attempts": 1}
+            # Not now(): that is when this transaction began, and the lease must not end for the database before `until`.
+            ends = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, self._lease_seconds)
+            leased = {"due_at": func.now(), "leased_until": ends, "attempts": 1}
             await session.execute(insert(self._table).values(**leased), born)
         if others:
             after_commit(session, self.wake)
@@ -252,13 +254,14 @@ class LeaseWorker:
                 metrics.WORK_SECONDS.labels(self._service, self.name).time(),
                 tracing.span(f"work {self.name}", traceparent, row_id=str(lease.id)),
             ):
-                async with asyncio.timeout(max(0.0, lease.remaining)):
+                async with asyncio.timeout(max(0.0, lease.remaining)) as limit:
                     await self._work(lease)
-        except (LeaseLostError, TimeoutError) as error:
-            metrics.LEASES_LOST.labels(self._service, self.name).inc()
-            log.warning("lease.lost", service=self._service, work=self.name, id=str(lease.id), reason=repr(error))
         except Exception as error:
-            await self._give_back(lease, error)
+            if isinstance(error, LeaseLostError) or limit.expired():
+                metrics.LEASES_LOST.labels(self._service, self.name).inc()
+                log.warning("lease.lost", service=self._service, work=self.name, id=str(lease.id), reason=repr(error))
+            else:
+                await self._give_back(lease, error)
 
     async def _give_back(self, lease: Lease, error: Exception) -> None:
         delay = min(self._retry_seconds * 2 ** (lease.attempts - 1), 300.0)

@@ -66,6 +66,7 @@ class Service:
     verifier: Verifier | None = None
     description: str = ""
     body_limits: dict[str, int] = field(default_factory=dict)
+    openapi_url: str | None = "/openapi.json"
     configure_app: Callable[[FastAPI], None] | None = None
     roles: frozenset[str] = frozenset(ROLES)
     stopping: bool = False
@@ -117,6 +118,7 @@ class Service:
             description=self.description,
             version="1",
             lifespan=self._lifespan,
+            openapi_url=self.openapi_url,
             docs_url=None,
             redoc_url=None,
             telemetry={"tracing": False, "metrics": False, "logs": False},

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from kit.coalescer import Coalescer
 from kit.database import WriteSession
 from kit.service import Service
+from kit.testing import eventually
 from toy.reading import counts
 
 
@@ -44,9 +45,9 @@ class Ledger:
         """Let a first transaction run while ``things`` gather behind it."""
         self.open.clear()
         first = asyncio.create_task(self.coalescer.submit("first"))
+        await eventually(lambda: self.batches)
         rest = asyncio.create_task(self.submit(*things))
-        while not self.batches:
-            await asyncio.to_thread(lambda: None)
+        await eventually(lambda: len(self.coalescer._waiting) == len(things))
         self.open.set()
         assert await first == "FIRST"
         return await rest
@@ -99,9 +100,10 @@ class TestErrors:
 
     async def test_a_caller_that_gives_up_leaves_the_others_alone(self, toy: Service, ledger: Ledger) -> None:
         ledger.open.clear()
-        first, gone, last = (asyncio.create_task(ledger.coalescer.submit(name)) for name in ("first", "gone", "last"))
-        while not ledger.batches:
-            await asyncio.to_thread(lambda: None)
+        first = asyncio.create_task(ledger.coalescer.submit("first"))
+        await eventually(lambda: ledger.batches)
+        gone, last = (asyncio.create_task(ledger.coalescer.submit(name)) for name in ("gone", "last"))
+        await eventually(lambda: len(ledger.coalescer._waiting) == 2)
         gone.cancel()
         await asyncio.wait([gone])
         ledger.open.set()

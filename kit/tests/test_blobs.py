@@ -1,0 +1,172 @@
+"""Objects in a real S3 server, and what is told when there is none."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from kit.blobs import BlobInfo, Blobs, BlobUnavailableError
+from kit.database import is_transient
+from kit.testing import Stack, eventually
+
+KEY = "jobs/job_1/0 ä+%.png"
+DATA = b"\x89PNG bytes"
+
+
+def blobs_at(stack: Stack, *, url: str | None = None, bucket: str | None = None, secret: str | None = None) -> Blobs:
+    return Blobs(
+        url=url or stack.s3_url,
+        access_key=stack.s3_access_key,
+        secret_key=secret or stack.s3_secret_key,
+        bucket=bucket or f"test-{uuid.uuid4().hex[:12]}",
+        region="us-east-1",
+    )
+
+
+@pytest.fixture
+async def blobs(stack: Stack) -> AsyncIterator[Blobs]:
+    store = blobs_at(stack)
+    await store.ensure_bucket()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        yield client
+
+
+class TestObjects:
+    async def test_what_is_put_is_got_and_described(self, blobs: Blobs) -> None:
+        await blobs.put(KEY, DATA, "image/png", {"sha256": "abc", "Job-Id": "job_1"})
+
+        assert await blobs.get(KEY) == DATA
+        expected = BlobInfo(size=len(DATA), media_type="image/png", metadata={"sha256": "abc", "job-id": "job_1"})
+        assert await blobs.head(KEY) == expected
+
+    async def test_writing_a_key_again_replaces_the_object(self, blobs: Blobs) -> None:
+        await blobs.put(KEY, b"old", "text/plain")
+        await blobs.put(KEY, DATA, "image/png")
+
+        assert await blobs.get(KEY) == DATA
+
+    async def test_an_empty_and_a_large_object_arrive_whole(self, blobs: Blobs) -> None:
+        large = bytes(range(256)) * 20_000
+        await asyncio.gather(blobs.put("empty", b"", "text/plain"), blobs.put("large", large, "text/plain"))
+
+        assert await blobs.get("empty") == b""
+        assert await blobs.get("large") == large
+
+    async def test_a_deleted_object_is_gone_and_deleting_it_again_is_fine(self, blobs: Blobs) -> None:
+        await blobs.put(KEY, DATA, "image/png")
+
+        await blobs.delete(KEY)
+        await blobs.delete(KEY)
+
+        with pytest.raises(KeyError):
+            await blobs.get(KEY)
+
+    async def test_a_missing_object_is_a_key_error(self, blobs: Blobs) -> None:
+        with pytest.raises(KeyError):
+            await blobs.get("none")
+        with pytest.raises(KeyError):
+            await blobs.head("none")
+
+    async def test_a_bucket_that_many_want_at_once_is_made_once(self, stack: Stack) -> None:
+        bucket = f"test-{uuid.uuid4().hex[:12]}"
+        stores = [blobs_at(stack, bucket=bucket) for _ in range(5)]
+
+        await asyncio.gather(*(store.ensure_bucket() for store in stores))
+        await stores[0].put(KEY, DATA, "image/png")
+
+        assert await stores[1].get(KEY) == DATA
+        await asyncio.gather(*(store.close() for store in stores))
+
+
+class TestSignedUrls:
+    async def test_a_signed_url_works_without_credentials(self, blobs: Blobs, http: httpx.AsyncClient) -> None:
+        await blobs.put(KEY, DATA, "image/png")
+
+        answer = await http.get(blobs.signed_url(KEY, expires=timedelta(minutes=1), filename="fox.png"))
+
+        assert (answer.status_code, answer.content) == (200, DATA)
+        assert answer.headers["content-type"] == "image/png"
+        assert answer.headers["content-disposition"] == 'inline; filename="fox.png"'
+
+    async def test_a_url_that_was_changed_or_not_signed_is_refused(
+        self, blobs: Blobs, http: httpx.AsyncClient
+    ) -> None:
+        await blobs.put("mine", DATA, "image/png")
+        await blobs.put("other", DATA, "image/png")
+        url = blobs.signed_url("mine", expires=timedelta(minutes=1))
+
+        for changed in (
+            url.replace("/mine?", "/other?"),
+            url.replace("X-Amz-Expires=60", "X-Amz-Expires=6000"),
+            url[:-1] + ("0" if url[-1] != "0" else "1"),
+            url.partition("?")[0],
+        ):
+            assert (await http.get(changed)).status_code == 403
+
+    async def test_a_signed_url_expires(self, blobs: Blobs, http: httpx.AsyncClient) -> None:
+        await blobs.put(KEY, DATA, "image/png")
+        url = blobs.signed_url(KEY, expires=timedelta(seconds=1))
+
+        async def refused() -> bool:
+            return (await http.get(url)).status_code == 403
+
+        await eventually(refused)
+
+    async def test_the_public_address_is_in_the_signature_and_needs_no_network(self, stack: Stack) -> None:
+        store = Blobs(
+            url="http://127.0.0.1:1",
+            access_key="key",
+            secret_key="secret",
+            bucket="pictures",
+            region="us-east-1",
+            public_url="https://media.example.com",
+        )
+
+        url = httpx.URL(store.signed_url("a/b", expires=timedelta(hours=1)))
+
+        assert (url.host, url.path) == ("media.example.com", "/pictures/a/b")
+        await store.close()
+
+
+class TestOutage:
+    async def test_a_server_that_is_away_is_unavailable_and_worth_another_try(self, stack: Stack) -> None:
+        store = blobs_at(stack, url="http://127.0.0.1:1")
+        for call in (store.get(KEY), store.head(KEY), store.put(KEY, DATA, "image/png"), store.delete(KEY)):
+            with pytest.raises(BlobUnavailableError) as caught:
+                await call
+            assert is_transient(caught.value)
+        await store.close()
+
+    async def test_wrong_credentials_are_told_without_the_secret(self, stack: Stack, blobs: Blobs) -> None:
+        store = blobs_at(stack, bucket=blobs.bucket, secret="not-the-secret")  # noqa: S106
+        with pytest.raises(BlobUnavailableError) as caught:
+            await store.get(KEY)
+        assert "not-the-secret" not in str(caught.value)
+        await store.close()
+
+    @pytest.mark.parametrize("status", [500, 503])
+    async def test_a_proxy_that_answers_for_the_server_counts_as_an_outage(self, stack: Stack, status: int) -> None:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(
+                f"HTTP/1.1 {status} Busy\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nbusy".encode()
+            )
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as proxy:
+            host, port = proxy.sockets[0].getsockname()
+            store = blobs_at(stack, url=f"http://{host}:{port}")
+            with pytest.raises(BlobUnavailableError):
+                await store.get(KEY)
+            await store.close()

@@ -1,0 +1,46 @@
+"""What must always hold in generation's database."""
+
+from kit.invariants import Invariant
+
+INVARIANTS = (
+    Invariant(
+        "runs_end_by_their_deadline",
+        "Every job has ended one minute after its deadline.",
+        "SELECT job_id, state, deadline FROM runs WHERE state <> 'ended' AND deadline < now() - interval '1 minute'",
+    ),
+    Invariant(
+        "ended_runs_have_no_open_step",
+        "No item of an ended job is still open.",
+        "SELECT r.job_id, s.item, s.state FROM runs r JOIN steps s ON s.job_id = r.job_id"
+        " WHERE r.state = 'ended' AND s.state IN ('pending', 'submitted', 'produced')",
+    ),
+    Invariant(
+        "running_runs_have_an_open_step",
+        "A job whose items are all closed has ended.",
+        "SELECT r.job_id FROM runs r WHERE r.state = 'running' AND NOT EXISTS"
+        " (SELECT FROM steps s WHERE s.job_id = r.job_id AND s.state IN ('pending', 'submitted', 'produced'))",
+    ),
+    Invariant(
+        "running_runs_have_all_steps",
+        "A running job has one step for each item.",
+        "SELECT r.job_id FROM runs r WHERE r.state = 'running'"
+        " AND cardinality(r.item_prices) <> (SELECT count(*) FROM steps s WHERE s.job_id = r.job_id)",
+    ),
+    Invariant(
+        "pending_steps_are_due",
+        "Every step that waits for a worker is due at some time.",
+        "SELECT id, job_id FROM steps WHERE state IN ('pending', 'submitted') AND due_at IS NULL",
+    ),
+    Invariant(
+        "submitted_steps_have_an_open_attempt",
+        "A step is submitted exactly while one of its attempts is open.",
+        "SELECT s.id, s.state FROM steps s WHERE s.state = 'submitted'"
+        " AND (SELECT count(*) FROM attempts a WHERE a.step_id = s.id AND a.ended_at IS NULL) <> 1",
+    ),
+    Invariant(
+        "cut_off_calls_are_noticed",
+        "No call is open ten minutes after the lease it was made under has ended.",
+        "SELECT a.step_id, a.number, a.started_at FROM attempts a JOIN steps s ON s.id = a.step_id"
+        " WHERE a.ended_at IS NULL AND coalesce(s.leased_until, a.started_at) < now() - interval '10 minutes'",
+    ),
+)

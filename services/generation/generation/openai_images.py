@@ -1,0 +1,173 @@
+"""OpenAI's image API through the official SDK: one picture per call, every failure put into its class.
+
+The SDK's own retries are off, because only the caller knows whether a call may be repeated. Connections are reused for
+a second at most: one that the server has just closed would look like a call without an answer.
+"""
+
+import asyncio
+import base64
+import binascii
+import email.utils
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx2
+from openai import (
+    APIConnectionError,
+    APIResponseValidationError,
+    APIStatusError,
+    AsyncOpenAI,
+    DefaultAsyncHttpxClient,
+)
+from openai.types import ImagesResponse
+
+from generation.catalogue import ProviderQuality
+from generation.errors import Again, ProviderError, outcome_unknown, unusable
+from shared.failures import FailureClass
+
+CONNECT_SECONDS = 5.0
+KEEPALIVE_SECONDS = 1.0
+RATE_LIMIT_PAUSE_SECONDS = 5.0  # when a 429 names no time
+REFUSED_PAUSE_SECONDS = 60.0  # a key or a budget is mended by a person
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 3600.0
+DETAIL_CHARACTERS = 500
+
+UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+MODERATION_CODES = frozenset({"moderation_blocked", "content_policy_violation"})
+RETRYABLE_STATUS = frozenset({408, 409})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOrder:
+    """One picture in the provider's words. ``key`` is the Idempotency-Key, the same for the same attempt only."""
+
+    model: str
+    prompt: str
+    size: str
+    quality: ProviderQuality
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAnswer:
+    """The bytes of a picture, not looked at yet. ``usage`` is in tokens."""
+
+    data: bytes
+    request_id: str | None
+    usage: Mapping[str, int] | None
+
+
+class OpenAIImages:
+    """The images endpoint of OpenAI, or of whatever speaks its protocol at ``base_url``."""
+
+    def __init__(self, *, api_key: str, base_url: str, timeout_seconds: float, connections: int) -> None:
+        self._client = AsyncOpenAI(
+            api_key=api_key,
+            base_url=base_url,
+            max_retries=0,
+            http_client=DefaultAsyncHttpxClient(
+                timeout=httpx2.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
+                limits=httpx2.Limits(max_connections=connections, keepalive_expiry=KEEPALIVE_SECONDS),
+            ),
+        )
+
+    async def make(self, order: ImageOrder, *, seconds: float) -> ImageAnswer:
+        """Make one picture within ``seconds``. Raises ProviderError."""
+        try:
+            async with asyncio.timeout(seconds):
+                raw = await self._client.images.with_raw_response.generate(
+                    prompt=order.prompt,
+                    model=order.model,
+                    n=1,
+                    size=order.size,
+                    quality=order.quality,
+                    output_format="png",
+                    extra_headers={"Idempotency-Key": order.key},
+                )
+        except TimeoutError as error:
+            raise outcome_unknown(f"The provider did not answer within {seconds:.0f} s.") from error
+        except APIStatusError as error:
+            raise _refusal(error) from error
+        except APIConnectionError as error:
+            raise _disconnection(error) from error
+        try:
+            return _read(raw.parse(), raw.request_id)
+        except (ValueError, APIResponseValidationError) as error:
+            raise unusable("The provider's answer cannot be read.", request_id=raw.request_id) from error
+
+    async def close(self) -> None:
+        """Close connections."""
+        await self._client.close()
+
+
+def _read(answer: ImagesResponse, request_id: str | None) -> ImageAnswer:
+    # a body that is not the announced JSON reaches us as whatever it was
+    images = answer.data if isinstance(answer, ImagesResponse) else None
+    if not images or not images[0].b64_json:
+        raise unusable("The provider's answer holds no picture.", request_id=request_id)
+    try:
+        data = base64.b64decode(images[0].b64_json, validate=True)
+    except binascii.Error as error:
+        raise unusable("The provider's picture is not base64.", request_id=request_id) from error
+    usage = answer.usage
+    tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens} if usage else None
+    return ImageAnswer(data, request_id, tokens)
+
+
+def _disconnection(error: APIConnectionError) -> ProviderError:
+    """Before the request left, a repeat is safe; afterwards nobody knows what the provider did."""
+    if isinstance(error.__cause__, UNSENT):
+        return ProviderError(FailureClass.PROVIDER_FAULT, "The provider cannot be reached.", again=Again.COUNTED)
+    return outcome_unknown(f"The connection broke after the request was sent ({type(error.__cause__).__name__}).")
+
+
+def _refusal(error: APIStatusError) -> ProviderError:
+    """The class of an answer with an error status."""
+    status, pause = error.status_code, retry_after(error.response.headers)
+    if status == 429 and error.code != "insufficient_quota":
+        pause = max(pause, MIN_PAUSE_SECONDS) if pause is not None else RATE_LIMIT_PAUSE_SECONDS
+        return _problem(FailureClass.RATE_LIMITED, error, again=Again.FREE, pause_seconds=pause)
+    if status in {401, 403, 429}:
+        return _problem(FailureClass.PROVIDER_REJECTED, error, pause_seconds=REFUSED_PAUSE_SECONDS)
+    if status >= 500 or status in RETRYABLE_STATUS:
+        return _problem(FailureClass.PROVIDER_FAULT, error, again=Again.COUNTED, pause_seconds=pause)
+    if error.code in MODERATION_CODES:
+        return _problem(_moderation(error), error)
+    return _problem(FailureClass.PROVIDER_REJECTED, error)
+
+
+def _moderation(error: APIStatusError) -> FailureClass:
+    # the code is the same for both; only the sentence tells that a finished picture was withheld
+    return FailureClass.OUTPUT_MODERATED if "generated image" in _message(error) else FailureClass.INPUT_MODERATED
+
+
+def _problem(
+    failure: FailureClass, error: APIStatusError, *, again: Again = Again.NEVER, pause_seconds: float | None = None
+) -> ProviderError:
+    return ProviderError(
+        failure,
+        f"{error.status_code}: {_message(error)}"[:DETAIL_CHARACTERS],
+        again=again,
+        request_id=error.request_id,
+        pause_seconds=pause_seconds,
+    )
+
+
+def _message(error: APIStatusError) -> str:
+    body = error.body
+    message = body.get("message") if isinstance(body, dict) else None
+    return str(message or error.message).replace("\x00", "")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that a ``Retry-After`` header asks for, as a number or a date; None without a readable one."""
+    value = headers.get("retry-after", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        moment = email.utils.parsedate_tz(value)
+        if moment is None:
+            return None
+        seconds = email.utils.mktime_tz(moment) - time.time()
+    return min(max(seconds, 0.0), MAX_PAUSE_SECONDS) if seconds == seconds else None  # noqa: PLR0124 - not a NaN

@@ -1,0 +1,41 @@
+"""Checks what a provider calls a picture: it must be a whole PNG of exactly the size that was asked for.
+
+The size is read from the header before anything is decoded, so a bomb is refused unopened.
+"""
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+from generation.errors import unusable
+
+MEDIA_TYPE = "image/png"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that may be kept."""
+
+    data: bytes
+    width: int
+    height: int
+    sha256: str
+
+
+def check(data: bytes, *, size: tuple[int, int]) -> Picture:
+    """Decode ``data`` fully. Raises ProviderError when it is not a PNG of ``size``. Slow: call it in a thread."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            if image.size != size:
+                raise unusable(f"The picture is {image.width}x{image.height}, not {size[0]}x{size[1]}.")
+            image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise unusable(f"The bytes are not a whole PNG: {type(error).__name__}.") from error
+    return of(data, size=size)
+
+
+def of(data: bytes, *, size: tuple[int, int]) -> Picture:
+    """A picture whose bytes are known to be good."""
+    return Picture(data, *size, hashlib.sha256(data).hexdigest())

@@ -1,0 +1,107 @@
+"""What follows when a picture was not made: pure decisions, no database and no clock of its own.
+
+A fault of the provider is repeated a few times, a request for patience as long as the deadline and the item's own
+patience allow, anything else never. A call whose outcome is unknown is repeated only where the catalogue says so.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from generation.catalogue import Model
+from generation.errors import Again, ProviderError
+from shared.failures import FailureClass
+
+UNAVAILABLE = frozenset({FailureClass.PROVIDER_FAULT, FailureClass.RATE_LIMITED, FailureClass.PROVIDER_REJECTED})
+"""Failures that say nothing about the prompt: the item may be replaced by a fallback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is tried, from the settings."""
+
+    attempts: int
+    retry_delay: timedelta
+    patience: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Where an item stands. ``faults`` and ``unknowns`` count its earlier attempts that ended so."""
+
+    now: datetime
+    waiting_since: datetime
+    deadline: datetime
+    cancelled: bool
+    wants_fallback: bool
+    faults: int
+    unknowns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Defer:
+    """Try again after ``seconds``."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FallBack:
+    """Make the picture locally."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """The item has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The customer wants no further call."""
+
+
+Decision = Defer | FallBack | GiveUp | Cancel
+
+
+def after_failure(error: ProviderError, situation: Situation, model: Model, limits: Limits) -> Decision:
+    """What to do once a call has failed."""
+    delay = _delay(error, situation, model, limits)
+    if delay is None:
+        return _without_the_model(error.failure, situation)
+    if situation.cancelled:
+        return Cancel()
+    if error.again is Again.FREE or error.pause_seconds:
+        return while_paused(error.failure, situation, situation.now + delay, limits)
+    return _by(situation.now + delay, error.failure, situation)
+
+
+def while_paused(failure: FailureClass, situation: Situation, until: datetime, limits: Limits) -> Decision:
+    """What to do while the model takes no calls ``until`` a moment."""
+    if situation.wants_fallback and until > situation.waiting_since + limits.patience:
+        return _without_the_model(failure, situation)
+    return _by(until, failure, situation)
+
+
+def _delay(error: ProviderError, situation: Situation, model: Model, limits: Limits) -> timedelta | None:
+    """How long to wait before the same call may be made again; None when it may not."""
+    pause = timedelta(seconds=error.pause_seconds or 0)
+    backoff = max(pause, limits.retry_delay * 2**situation.faults)
+    if error.failure is FailureClass.OUTCOME_UNKNOWN:
+        return backoff if model.after_unknown == "resubmit-once" and not situation.unknowns else None
+    match error.again:
+        case Again.FREE:
+            return pause
+        case Again.COUNTED:
+            return backoff if situation.faults + 1 < limits.attempts else None
+        case Again.NEVER:
+            return None
+
+
+def _by(moment: datetime, failure: FailureClass, situation: Situation) -> Decision:
+    """Wait until a moment if the job still lives then."""
+    if moment >= situation.deadline:
+        return _without_the_model(failure, situation)
+    return Defer((moment - situation.now).total_seconds())
+
+
+def _without_the_model(failure: FailureClass, situation: Situation) -> Decision:
+    return FallBack() if situation.wants_fallback and failure in UNAVAILABLE else GiveUp()

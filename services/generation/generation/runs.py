@@ -1,0 +1,194 @@
+"""Runs: what is known of a job, in whatever order it became known, and the one rule for what happens next.
+
+Every event sets its own columns of the job's one row; an event about an unknown job makes the row. Whoever sees the row
+complete acts, under its lock, so that no order of events starts a job twice or leaves it waiting.
+"""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
+from typing import Any
+
+from pydantic import ValidationError
+from sqlalchemy import Row, case, delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from generation import closing, steps
+from generation.closing import Causes
+from generation.models import Hold, RunState, runs
+from kit.database import WriteSession
+from kit.leases import LeaseWorker
+from shared.contract import Event
+from shared.events import CreditsHeld, CreditsRefused, HoldOverdue, JobCancelRequested, JobRequested
+from shared.failures import FailureClass
+from shared.jobs import ImageInput, parse_input
+
+
+class Move(Enum):
+    """What a run needs now."""
+
+    NOTHING = auto()
+    START = auto()
+    STOP = auto()  # close what no provider has, then see whether anything is left
+    END = auto()
+    EXPIRE = auto()
+
+
+def next_move(run: Row[Any]) -> Move:
+    """The rule. A refusal wins over a cancel: there is nothing to cancel. Both wait for billing's answer."""
+    if run.state == RunState.ENDED:
+        return Move.NOTHING
+    if run.overdue:
+        return Move.EXPIRE
+    if run.kind is None or run.hold is None:
+        return Move.NOTHING
+    if run.hold == Hold.REFUSED:
+        return Move.END
+    if run.state == RunState.RUNNING:
+        return Move.STOP if run.cancel_requested_at is not None else Move.NOTHING
+    return Move.END if run.cancel_requested_at is not None else Move.START
+
+
+class Runs:
+    """Moves runs on. ``worker`` takes the steps that start; ``model`` makes them."""
+
+    def __init__(self, worker: LeaseWorker, *, model: str) -> None:
+        self._worker = worker
+        self._model = model
+
+    async def advance(self, session: WriteSession, found: Sequence[Row[Any]], *, causes: Mapping[str, Event]) -> None:
+        """Do what each of these locked runs needs now."""
+        moves: dict[Move, list[Row[Any]]] = {move: [] for move in Move}
+        for run in found:
+            moves[next_move(run)].append(run)
+        await self._start(session, moves[Move.START], causes=causes)
+        await _stop(session, moves[Move.STOP], causes=causes)
+        await expire(session, moves[Move.EXPIRE], causes=causes)
+        await closing.end(session, moves[Move.END], causes=causes)
+
+    async def _start(self, session: WriteSession, starting: Sequence[Row[Any]], *, causes: Mapping[str, Event]) -> None:
+        if not starting:
+            return
+        able = [run for run in starting if _can_make(run)]
+        unable = [run for run in starting if not _can_make(run)]
+        detail = "This version of generation cannot make this kind of job."
+        await closing.end(session, unable, causes=causes, unmade=FailureClass.INTERNAL, detail=detail)
+        if able:
+            await session.execute(update(runs).where(_is_among(able)).values(state=RunState.RUNNING))
+            told = await steps.plan(session, self._worker, able, model=self._model, causes=causes)
+            await closing.end_if_done(session, [run for run in able if run.job_id in told], causes=causes)
+
+
+async def _stop(session: WriteSession, stopping: Sequence[Row[Any]], *, causes: Causes) -> None:
+    if stopping:
+        await steps.cancel_pending(session, [run.job_id for run in stopping])
+        await closing.end_if_done(session, stopping, causes=causes)
+
+
+async def expire(session: WriteSession, late: Sequence[Row[Any]], *, causes: Causes) -> None:
+    """The time of these runs is over, whatever they wait for."""
+    if late:
+        await steps.give_up(session, [run.job_id for run in late])
+        await closing.end(session, late, causes=causes)
+
+
+async def note_request(session: WriteSession, events: Sequence[JobRequested]) -> Sequence[Row[Any]]:
+    """What is asked for, and until when."""
+    rows = [
+        {
+            "job_id": event.job_id,
+            "account_id": event.account_id,
+            "kind": event.kind,
+            "input": event.input,
+            "item_prices": list(event.item_prices),
+            "deadline": event.deadline,
+            "deliver": event.deliver is not None,
+            "causation_id": event.envelope.id,
+            "traceparent": event.envelope.traceparent,
+            "due_at": event.deadline,
+        }
+        for event in events
+    ]
+    told = ("kind", "input", "item_prices", "deadline", "deliver", "causation_id", "traceparent", "due_at")
+    return await _note(session, rows, told)
+
+
+async def note_hold(session: WriteSession, events: Sequence[CreditsHeld]) -> Sequence[Row[Any]]:
+    """Billing holds the credits."""
+    rows = [{"job_id": event.job_id, "account_id": event.account_id, "hold": Hold.HELD} for event in events]
+    return await _note(session, rows, ("hold",))
+
+
+async def note_refusal(session: WriteSession, events: Sequence[CreditsRefused]) -> Sequence[Row[Any]]:
+    """Billing refused, with the numbers that the customer is told."""
+    rows = [
+        {
+            "job_id": event.job_id,
+            "account_id": event.account_id,
+            "hold": Hold.REFUSED,
+            "refusal": event.model_dump(include={"code", "detail", "needed", "available"}),
+        }
+        for event in events
+    ]
+    return await _note(session, rows, ("hold", "refusal"))
+
+
+async def note_cancel(session: WriteSession, events: Sequence[JobCancelRequested]) -> Sequence[Row[Any]]:
+    """The customer wants the job to stop."""
+    rows = [
+        {"job_id": event.job_id, "account_id": event.account_id, "cancel_requested_at": event.requested_at}
+        for event in events
+    ]
+    return await _note(session, rows, ("cancel_requested_at",))
+
+
+async def note_overdue(session: WriteSession, events: Sequence[HoldOverdue]) -> Sequence[Row[Any]]:
+    """Billing waits for the end of a job that should long have ended."""
+    rows = [{"job_id": event.job_id, "account_id": event.account_id, "overdue": True} for event in events]
+    return await _note(session, rows, ("overdue",))
+
+
+async def lock(session: WriteSession, job_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Lock runs, in the order of their ids."""
+    query = select(runs).where(runs.c.job_id.in_(set(job_ids))).order_by(runs.c.job_id)
+    return {row.job_id: row for row in await session.execute(query.with_for_update(key_share=True))}
+
+
+async def lock_or_make(session: WriteSession, accounts: Mapping[str, str]) -> Sequence[Row[Any]]:
+    """Lock the runs of these jobs; a job that is not known yet gets an empty one."""
+    found = await lock(session, list(accounts))
+    missing = [{"job_id": job, "account_id": accounts[job]} for job in sorted(accounts.keys() - found.keys())]
+    if missing:
+        await session.execute(insert(runs).values(missing).on_conflict_do_nothing())
+        found = await lock(session, list(accounts))
+    return list(found.values())
+
+
+async def forget(session: WriteSession, job_ids: Sequence[str]) -> None:
+    """Delete runs with their steps and attempts: their retention is over."""
+    if job_ids:
+        await session.execute(delete(runs).where(runs.c.job_id.in_(job_ids)))
+
+
+async def _note(session: WriteSession, rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Sequence[Row[Any]]:
+    """Set the columns ``told`` of each job's row, or make the row; returns the rows, locked."""
+    unique = {row["job_id"]: row for row in rows}
+    statement = insert(runs).values([unique[job_id] for job_id in sorted(unique)])
+    changes: dict[str, Any] = {column: statement.excluded[column] for column in told}
+    if "due_at" in changes:
+        # the timer of an ended run waits for the end of its retention
+        changes["due_at"] = case((runs.c.state == RunState.ENDED, runs.c.due_at), else_=changes["due_at"])
+    upsert = statement.on_conflict_do_update(index_elements=[runs.c.job_id], set_=changes)
+    return list(await session.execute(upsert.returning(runs)))
+
+
+def _is_among(found: Sequence[Row[Any]]) -> Any:
+    return runs.c.job_id.in_([run.job_id for run in found])
+
+
+def _can_make(run: Row[Any]) -> bool:
+    """Whether this version makes what was asked; gateway, which accepted it, may be newer."""
+    try:
+        job_input = parse_input(run.kind, run.input)
+    except (LookupError, ValidationError):
+        return False
+    return isinstance(job_input, ImageInput) and job_input.items == len(run.item_prices)

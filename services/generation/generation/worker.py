@@ -1,0 +1,199 @@
+"""Works on steps: begins a call, makes the picture, secures it in S3, and records what came of it.
+
+A picture that a provider made is paid for, so from the moment it is here nothing but the death of this process may lose
+it: S3 and the database are waited for in a task of its own, which outlives the lease if it must.
+"""
+
+import asyncio
+import hashlib
+from typing import Any
+
+import structlog
+
+from generation import gradient, pictures
+from generation.calls import Call, Calls, CutOff, Failed, Local, Made, Plan, Result
+from generation.catalogue import catalogue
+from generation.errors import ProviderError, outcome_unknown
+from generation.models import steps
+from generation.openai_images import ImageOrder, OpenAIImages
+from generation.pictures import MEDIA_TYPE, Picture
+from generation.policy import Limits
+from generation.progress import Progress
+from generation.settings import GenerationSettings
+from generation.steps import Item, hold
+from kit.blobs import Blobs, BlobUnavailableError
+from kit.coalescer import Coalescer
+from kit.database import Database, is_transient
+from kit.leases import Lease, LeaseWorker
+
+log = structlog.get_logger()
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
+
+
+class StepWork:
+    """What a lease worker does with one step."""
+
+    def __init__(
+        self, db: Database, provider: OpenAIImages, blobs: Blobs, progress: Progress, settings: GenerationSettings
+    ) -> None:
+        self._db = db
+        self._provider = provider
+        self._blobs = blobs
+        self._progress = progress
+        self._timeout_seconds = settings.provider_timeout.total_seconds()
+        self._lease_seconds = settings.step_lease.total_seconds()
+        calls = Calls(Limits(settings.attempts, settings.retry_delay, settings.patience))
+        self._begin: Coalescer[Lease, Plan] = Coalescer(db, calls.begin, service="generation")
+        self._finish: Coalescer[Result, Plan] = Coalescer(db, calls.finish, service="generation")
+        self._securing: dict[str, asyncio.Task[None]] = {}
+
+    def worker(self, settings: GenerationSettings) -> LeaseWorker:
+        """The lease worker of all steps."""
+        return LeaseWorker(
+            self._db,
+            steps,
+            self.work,
+            service="generation",
+            concurrency=settings.concurrency,
+            lease_seconds=self._lease_seconds,
+        )
+
+    async def work(self, lease: Lease) -> None:
+        """Do what one leased step needs."""
+        if lease.id in self._securing:
+            return  # the lease ended while S3 or the database was away, and the picture is still in hand
+        match await self._begin.submit(lease):
+            case Call() as call:
+                await self._secure(lease, await self._call(call))
+            case CutOff() as call:
+                await self._secure(lease, await self._look_for(call))
+            case Local(item):
+                await self._secure(lease, await self._make_locally(item))
+
+    async def close(self) -> None:
+        """Stop waiting for S3 or the database; what is in hand is lost, and known as such by its open attempt."""
+        for task in list(self._securing.values()):
+            task.cancel()
+        await asyncio.gather(*self._securing.values(), return_exceptions=True)
+
+    async def _call(self, call: Call) -> Result:
+        item, model = call.item, catalogue()[call.item.model]
+        order = ImageOrder(
+            model=model.name,
+            prompt=item.input.prompt,
+            size=model.sizes[item.input.size],
+            quality=model.qualities[item.input.quality],
+            key=f"{item.step_id}-{call.number}",
+        )
+        self._progress.submitted(item)
+        try:
+            answer = await self._provider.make(order, seconds=self._timeout_seconds)
+            picture = await asyncio.to_thread(_checked, answer.data, item, answer.request_id)
+        except ProviderError as error:
+            log.warning("call.failed", step_id=item.step_id, job_id=item.job_id, failure=error.failure)
+            return Failed(item, call.number, error)
+        return Made(
+            item,
+            call.number,
+            picture,
+            _recipe(item, provider=model.provider, model=model.name, quality=order.quality),
+            request_id=answer.request_id,
+            usage=dict(answer.usage) if answer.usage else None,
+            cost_usd=model.cost(item.input.size, item.input.quality, answer.usage),
+        )
+
+    async def _look_for(self, call: CutOff) -> Result:
+        """A call was cut off. The provider cannot be asked about it, but its picture may have reached S3."""
+        item, model = call.item, catalogue()[call.item.model]
+        try:
+            data = await self._blobs.get(item.object_key)
+            picture = await asyncio.to_thread(_checked, data, item, None)
+        except (KeyError, ProviderError):
+            detail = "The call was cut off; the provider cannot be asked whether it made the picture."
+            return Failed(item, call.number, outcome_unknown(detail))
+        recipe = _recipe(item, provider=model.provider, model=model.name, quality=model.qualities[item.input.quality])
+        cost = model.cost(item.input.size, item.input.quality, None)
+        return Made(item, call.number, picture, recipe, cost_usd=cost)
+
+    async def _make_locally(self, item: Item) -> Made:
+        size, seed = item.input.dimensions, f"{item.input.prompt}\n{item.number}"
+        picture = await asyncio.to_thread(lambda: pictures.of(gradient.gradient(seed, size=size), size=size))
+        return Made(item, None, picture, _recipe(item, provider="atelier", model="gradient"))
+
+    async def _secure(self, lease: Lease, result: Result) -> None:
+        """Keep and record a result whatever happens to the lease meanwhile."""
+        task = asyncio.create_task(self._keep(lease, result))
+        self._securing[lease.id] = task
+        task.add_done_callback(lambda _: self._securing.pop(lease.id, None))
+        await asyncio.shield(task)
+
+    async def _keep(self, lease: Lease, result: Result) -> None:
+        if isinstance(result, Made):
+            await self._put(lease, result)
+        plan = await self._record(lease, result)
+        if isinstance(result, Made):
+            self._progress.produced(result.item)
+        if isinstance(plan, Local):
+            await self._keep(lease, await self._make_locally(plan.item))
+
+    async def _put(self, lease: Lease, made: Made) -> None:
+        """One PUT, repeated while S3 is away."""
+        picture = made.picture
+        patience = _Patience()
+        while True:
+            try:
+                metadata = {"sha256": picture.sha256}
+                await self._blobs.put(made.item.object_key, picture.data, MEDIA_TYPE, metadata)
+            except BlobUnavailableError as error:
+                await patience.wait(made.item, error)
+                await self._hold(lease)
+            else:
+                return
+
+    async def _record(self, lease: Lease, result: Result) -> Plan:
+        """One transaction, repeated while the database is away."""
+        patience = _Patience()
+        while True:
+            try:
+                return await self._finish.submit(result)
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                await patience.wait(result.item, error)
+                await self._hold(lease)
+
+    async def _hold(self, lease: Lease) -> None:
+        """Keep others from the step while its picture is in hand here."""
+        try:
+            async with self._db.write() as session:
+                await hold(session, lease, seconds=self._lease_seconds)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+
+
+class _Patience:
+    """Waits a little longer each time."""
+
+    def __init__(self) -> None:
+        self._seconds = FIRST_PAUSE_SECONDS
+
+    async def wait(self, item: Item, reason: Exception) -> None:
+        log.warning("result.waiting", step_id=item.step_id, job_id=item.job_id, reason=repr(reason))
+        await asyncio.sleep(self._seconds)
+        self._seconds = min(self._seconds * 2, LONGEST_PAUSE_SECONDS)
+
+
+def _checked(data: bytes, item: Item, request_id: str | None) -> Picture:
+    try:
+        return pictures.check(data, size=item.input.dimensions)
+    except ProviderError as error:
+        error.request_id = request_id
+        raise
+
+
+def _recipe(item: Item, **made_by: str) -> dict[str, Any]:
+    """How to make this picture again, without the words of the customer."""
+    prompt = hashlib.sha256(item.input.prompt.encode()).hexdigest()
+    return {**made_by, "size": item.input.size, "prompt_sha256": prompt}

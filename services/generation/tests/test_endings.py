@@ -1,0 +1,165 @@
+"""Deadline, cancel, refusal and overdue holds: when a job ends, how, and that it ends once."""
+
+import asyncio
+import random
+
+import pytest
+from sqlalchemy import text
+
+from generation.models import steps
+from kit import invariants
+from kit.service import Service
+from kit.testing import eventually
+from shared.events import JobCancelled, JobFailed, JobRefused, JobSucceeded
+
+from .conftest import Twin
+from .journey import Journey, artifacts, ending, tell, terminals
+
+
+async def submitted(service: Service) -> int:
+    async with service.db.read() as session:
+        return (await session.execute(text("SELECT count(*) FROM steps WHERE state = 'submitted'"))).scalar_one()
+
+
+class TestDeadline:
+    async def test_an_item_in_flight_is_given_up_and_its_picture_kept_late(self, working: Service) -> None:
+        job = Journey(prompt="[[twin:delay:3000]] a lamp", seconds=1)
+        await tell(working, job.requested(), job.held())
+        end = await ending(working)
+        [made] = await artifacts(working)
+
+        assert isinstance(end, JobFailed)
+        assert end.failure == "deadline"
+        assert (end.items[0].price, end.items[0].loss) == (0, 0)
+        assert made.late
+        assert await invariants.check(working.db, working.all_invariants) == []
+
+    async def test_what_was_delivered_in_time_is_charged(self, working: Service) -> None:
+        job = Journey(n=2, seconds=2)
+        await tell(working, job.requested(), job.held())
+        made = await artifacts(working, 2)
+        await tell(working, job.stored(made[0]))
+        end = await ending(working)
+
+        assert isinstance(end, JobSucceeded)
+        assert sorted(item.price for item in end.items) == [0, 4000]
+        assert {item.failure for item in end.items} == {None, "deadline"}
+
+    async def test_a_job_that_billing_never_answered_ends_too(self, working: Service) -> None:
+        job = Journey(seconds=0)
+        await tell(working, job.requested())
+
+        assert [item.failure for item in (await ending(working)).items] == ["deadline"]
+
+    async def test_a_run_is_deleted_when_its_retention_is_over(self, working: Service) -> None:
+        job = Journey()
+        await tell(working, job.requested(), job.refused())
+        async with working.db.write() as session:
+            await session.execute(text("UPDATE runs SET due_at = now()"))
+
+        await eventually(lambda: _is_empty(working))
+
+
+class TestCancel:
+    async def test_before_the_hold_is_answered_it_waits_for_billing(self, working: Service) -> None:
+        job = Journey(n=2)
+        await tell(working, job.requested(), job.cancelled())
+        assert await terminals(working) == []
+        await tell(working, job.held())
+        end = await ending(working)
+
+        assert isinstance(end, JobCancelled)
+        assert [(item.outcome, item.price) for item in end.items] == [("cancelled", 0)] * 2
+
+    async def test_what_was_not_submitted_is_never_called(self, generation: Service, twin: Twin, api_key: str) -> None:
+        job = Journey(n=2)
+        await tell(generation, job.requested(), job.held(), job.cancelled())
+
+        assert isinstance(await ending(generation), JobCancelled)
+        assert await twin.calls(api_key) == 0
+
+    async def test_what_was_submitted_runs_to_its_end_and_is_charged(self, working: Service) -> None:
+        job = Journey(prompt="[[twin:delay:300]] a lamp", n=1)
+        await tell(working, job.requested(), job.held())
+        await eventually(lambda: submitted(working))
+        await tell(working, job.cancelled())
+        [made] = await artifacts(working)
+        await tell(working, job.stored(made))
+        end = await ending(working)
+
+        assert isinstance(end, JobSucceeded)
+        assert (end.items[0].outcome, end.items[0].price) == ("delivered", 4000)
+
+    async def test_a_failed_call_is_not_repeated_for_a_customer_who_cancelled(
+        self, working: Service, twin: Twin, api_key: str
+    ) -> None:
+        job = Journey(prompt="[[twin:429:1]] a lamp")
+        await tell(working, job.requested(), job.held())
+        await eventually(lambda: twin.calls(api_key))
+        await tell(working, job.cancelled())
+
+        assert isinstance(await ending(working), JobCancelled)
+        assert await twin.calls(api_key) == 1
+
+
+class TestRefusal:
+    async def test_the_job_is_refused_with_the_numbers(self, generation: Service) -> None:
+        job = Journey()
+        await tell(generation, job.refused(), job.requested())
+        end = await ending(generation)
+
+        assert isinstance(end, JobRefused)
+        assert (end.failure, end.needed, end.available) == ("insufficient_credits", 4000, 7)
+        assert end.items[0].price == 0
+
+
+class TestOverdue:
+    async def test_a_job_that_is_not_known_is_answered_once(self, generation: Service) -> None:
+        job = Journey()
+        await tell(generation, job.overdue())
+        await tell(generation, job.overdue(), job.requested(), job.held())
+        end = await ending(generation)
+
+        assert isinstance(end, JobFailed)
+        assert (end.failure, end.items) == ("deadline", ())
+
+    async def test_a_job_that_hangs_is_ended(self, generation: Service) -> None:
+        job = Journey()
+        await tell(generation, job.requested(), job.held(), job.overdue())
+
+        assert [item.failure for item in (await ending(generation)).items] == ["deadline"]
+
+
+class TestOnce:
+    @pytest.mark.parametrize("seed", range(3))
+    async def test_concurrent_triggers_end_a_job_once(self, generation: Service, seed: int) -> None:
+        jobs = [Journey(n=2) for _ in range(12)]
+        for job in jobs:
+            await tell(generation, job.requested(), job.held())
+        triggers = [event for job in jobs for event in (job.stored(0), job.stored(1), job.cancelled(), job.overdue())]
+        random.Random(seed).shuffle(triggers)
+        await asyncio.gather(*(tell(generation, trigger) for trigger in triggers))
+
+        ends = await terminals(generation)
+        assert sorted(end.job_id for end in ends) == sorted(job.job_id for job in jobs)
+        assert await invariants.check(generation.db, generation.all_invariants) == []
+
+
+class TestFairness:
+    async def test_a_newcomer_goes_before_the_backlog_of_another_account(self, generation: Service) -> None:
+        account = Journey().account_id
+        backlog = [Journey(n=4, account_id=account) for _ in range(50)]
+        await tell(generation, *(event for job in backlog for event in (job.requested(), job.held())))
+        newcomer = Journey()
+        await tell(generation, newcomer.requested(), newcomer.held())
+        async with generation.db.read() as session:
+            order = (await session.execute(steps.select().order_by(steps.c.priority, steps.c.turn))).all()
+
+        position = [step.job_id for step in order].index(newcomer.job_id)
+        assert position < 40
+        assert len({step.turn for step in order if step.job_id != newcomer.job_id}) == 200
+
+
+async def _is_empty(service: Service) -> bool:
+    async with service.db.read() as session:
+        return (await session.execute(text("SELECT count(*) FROM runs"))).scalar_one() == 0

@@ -1,0 +1,177 @@
+"""Each way a provider can fail, against the twin: its class, its retries, its price, its fallback."""
+
+import pytest
+from pydantic import ValidationError
+
+from generation.settings import GenerationSettings
+from kit import invariants
+from kit.service import Service
+from shared.events import JobFailed, JobSucceeded
+
+from .conftest import Twin
+from .journey import Journey, artifacts, ending, tell
+
+
+async def fail(working: Service, prompt: str) -> JobFailed:
+    job = Journey(prompt=prompt)
+    await tell(working, job.requested(), job.held())
+    end = await ending(working)
+    assert isinstance(end, JobFailed)
+    assert await invariants.check(working.db, working.all_invariants) == []
+    return end
+
+
+class TestRefusedByTheProvider:
+    @pytest.mark.parametrize(
+        ("fault", "failure"),
+        [
+            ("moderation", "input_moderated"),
+            ("moderation:output", "output_moderated"),
+            ("quota", "provider_rejected"),
+        ],
+    )
+    async def test_the_item_fails_with_its_class_and_is_not_tried_again(
+        self, working: Service, twin: Twin, api_key: str, fault: str, failure: str
+    ) -> None:
+        end = await fail(working, f"[[twin:{fault}]] a lamp")
+
+        assert end.failure == failure
+        assert (end.items[0].price, end.items[0].loss) == (0, 0)
+        assert await twin.calls(api_key) == 1
+
+    async def test_a_refused_prompt_gets_no_fallback(self, working: Service) -> None:
+        job = Journey(prompt="[[twin:moderation]] a lamp", fallback="gradient")
+        await tell(working, job.requested(), job.held())
+
+        assert isinstance(await ending(working), JobFailed)
+
+
+class TestRefusedKey:
+    @pytest.fixture
+    def api_key(self) -> str:
+        return "sk-invalid-key-of-a-test"
+
+    async def test_the_item_is_rejected_and_the_model_rests(self, working: Service) -> None:
+        end = await fail(working, "a lamp")
+
+        assert end.failure == "provider_rejected"
+        later = Journey()
+        await tell(working, later.requested(), later.held())
+        async with working.db.read() as session:
+            from generation.model_health import paused
+
+            assert (await paused(session))["gpt-image-2"].failure == "provider_rejected"
+
+
+class TestFaultsOfTheProvider:
+    @pytest.mark.parametrize("fault", ["500", "502", "503", "garbage", "wrong-content", "wrong-size"])
+    async def test_three_calls_are_made_and_then_the_item_fails(
+        self, working: Service, twin: Twin, api_key: str, fault: str
+    ) -> None:
+        end = await fail(working, f"[[twin:{fault}]] a lamp")
+
+        assert end.failure == "provider_fault"
+        assert [attempt.outcome for attempt in end.attempts] == ["retryable", "retryable", "failed"]
+        assert await twin.calls(api_key) == 3
+
+    async def test_a_call_that_succeeds_at_last_delivers(self, working: Service) -> None:
+        job = Journey(prompt="[[twin:500 x2]] a lamp")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+        await tell(working, job.stored(made))
+        end = await ending(working)
+
+        assert isinstance(end, JobSucceeded)
+        assert [attempt.outcome for attempt in end.attempts] == ["retryable", "retryable", "succeeded"]
+        assert end.items[0].price == 4000
+
+
+class TestUnreachableProvider:
+    @pytest.fixture
+    def settings(self, settings: dict) -> dict:
+        return settings | {"openai_base_url": "http://127.0.0.1:9/v1"}
+
+    async def test_a_call_that_was_never_sent_is_repeated_and_no_loss(self, working: Service) -> None:
+        end = await fail(working, "a lamp")
+
+        assert end.failure == "provider_fault"
+        assert len(end.attempts) == 3
+        assert end.items[0].loss == 0
+
+    async def test_the_fallback_is_marked_free_and_of_the_right_size(self, working: Service) -> None:
+        job = Journey(fallback="gradient", size="1024x1792")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+        await tell(working, job.stored(made))
+        end = await ending(working)
+
+        assert (made.fallback, made.width, made.height) == (True, 1024, 1792)
+        assert made.recipe["model"] == "gradient"
+        assert isinstance(end, JobSucceeded)
+        assert (end.items[0].price, end.items[0].fallback) == (0, True)
+
+
+class TestUnknownOutcome:
+    @pytest.fixture
+    def settings(self, settings: dict) -> dict:
+        return settings | {"provider_timeout": 1}
+
+    @pytest.mark.parametrize("fault", ["drop", "truncated", "drop-after-success", "timeout-after-success"])
+    async def test_the_call_is_never_repeated_and_the_platform_bears_it(
+        self, working: Service, twin: Twin, api_key: str, fault: str
+    ) -> None:
+        end = await fail(working, f"[[twin:{fault}]] a lamp")
+
+        assert end.failure == "outcome_unknown"
+        assert (end.items[0].price, end.items[0].loss) == (0, 4000)
+        assert [attempt.outcome for attempt in end.attempts] == ["unknown"]
+        assert await twin.calls(api_key) <= 1
+
+    async def test_it_gets_no_fallback(self, working: Service) -> None:
+        job = Journey(prompt="[[twin:drop]] a lamp", fallback="gradient")
+        await tell(working, job.requested(), job.held())
+
+        assert (await ending(working)).items[0].failure == "outcome_unknown"
+
+
+class TestRateLimit:
+    async def test_patience_is_not_an_attempt(self, working: Service, twin: Twin, api_key: str) -> None:
+        job = Journey(prompt="[[twin:429:1 x2]] [[twin:500 x2]] a lamp")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+        await tell(working, job.stored(made))
+
+        assert isinstance(await ending(working), JobSucceeded)
+        assert await twin.calls(api_key) == 5
+
+    async def test_it_pauses_the_model_for_every_item(self, working: Service, twin: Twin, api_key: str) -> None:
+        limited, other = Journey(prompt="[[twin:429:60]] a lamp", seconds=30), Journey(seconds=30)
+        await tell(working, limited.requested(), limited.held())
+        first = await ending(working, limited.job_id)
+        await tell(working, other.requested(), other.held())
+        second = await ending(working, other.job_id)
+
+        assert [first.items[0].failure, second.items[0].failure] == ["rate_limited", "rate_limited"]
+        assert await twin.calls(api_key) == 1
+
+    async def test_an_item_with_a_fallback_does_not_wait_longer_than_its_patience(self, working: Service) -> None:
+        job = Journey(prompt="[[twin:429:60]] a lamp", fallback="gradient")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+
+        assert made.fallback
+
+
+class TestSettings:
+    @pytest.mark.parametrize("model", ["gpt-image-1.5", "gpt-image-99"])
+    async def test_a_model_that_cannot_make_all_sizes_is_refused_with_those_that_can(
+        self, generation: Service, model: str
+    ) -> None:
+        values = dict(generation.settings) | {"openai_image_model": model}
+        with pytest.raises(ValidationError, match=r"take one of gpt-image-2, gpt-image-2\.5-sunburst"):
+            GenerationSettings(**values)
+
+    async def test_a_lease_shorter_than_a_call_is_refused(self, generation: Service) -> None:
+        values = dict(generation.settings) | {"step_lease": 40, "provider_timeout": 20}
+        with pytest.raises(ValidationError, match="paid results are lost"):
+            GenerationSettings(**values)

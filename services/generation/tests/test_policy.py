@@ -1,0 +1,93 @@
+"""The decisions after a failure, as pure rules."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from generation import policy
+from generation.catalogue import catalogue
+from generation.errors import Again, ProviderError, outcome_unknown
+from generation.openai_images import retry_after
+from generation.policy import Cancel, Defer, FallBack, GiveUp, Limits, Situation
+from shared.failures import FailureClass
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+LIMITS = Limits(attempts=3, retry_delay=timedelta(seconds=1), patience=timedelta(seconds=30))
+MODEL = catalogue()["gpt-image-2"]
+FAULT = ProviderError(FailureClass.PROVIDER_FAULT, "500", again=Again.COUNTED)
+
+
+def situation(**changes: object) -> Situation:
+    values: dict = {
+        "now": NOW,
+        "waiting_since": NOW,
+        "deadline": NOW + timedelta(seconds=60),
+        "cancelled": False,
+        "wants_fallback": False,
+        "faults": 0,
+        "unknowns": 0,
+    }
+    return Situation(**(values | changes))
+
+
+def limited(seconds: float) -> ProviderError:
+    return ProviderError(FailureClass.RATE_LIMITED, "429", again=Again.FREE, pause_seconds=seconds)
+
+
+class TestFault:
+    @pytest.mark.parametrize(("faults", "expected"), [(0, Defer(1.0)), (1, Defer(2.0)), (2, GiveUp())])
+    def test_it_is_repeated_with_growing_pauses_until_the_last_attempt(self, faults: int, expected: object) -> None:
+        assert policy.after_failure(FAULT, situation(faults=faults), MODEL, LIMITS) == expected
+
+    def test_it_is_not_repeated_behind_the_deadline(self) -> None:
+        soon = situation(deadline=NOW + timedelta(milliseconds=500))
+        assert policy.after_failure(FAULT, soon, MODEL, LIMITS) == GiveUp()
+
+    def test_it_is_not_repeated_for_a_customer_who_cancelled(self) -> None:
+        assert policy.after_failure(FAULT, situation(cancelled=True), MODEL, LIMITS) == Cancel()
+
+    def test_the_last_one_falls_back_if_that_is_wanted(self) -> None:
+        assert policy.after_failure(FAULT, situation(faults=2, wants_fallback=True), MODEL, LIMITS) == FallBack()
+
+
+class TestRateLimit:
+    def test_no_number_of_them_uses_up_the_attempts(self) -> None:
+        assert policy.after_failure(limited(7), situation(faults=2), MODEL, LIMITS) == Defer(7.0)
+
+    def test_an_item_with_a_fallback_waits_as_long_as_its_patience(self) -> None:
+        wanted = situation(wants_fallback=True)
+        assert policy.after_failure(limited(29), wanted, MODEL, LIMITS) == Defer(29.0)
+        assert policy.after_failure(limited(31), wanted, MODEL, LIMITS) == FallBack()
+
+
+class TestUnknownOutcome:
+    def test_it_is_not_repeated_unless_the_catalogue_says_so(self) -> None:
+        again = MODEL.model_copy(update={"after_unknown": "resubmit-once"})
+        assert policy.after_failure(outcome_unknown("gone"), situation(), MODEL, LIMITS) == GiveUp()
+        assert policy.after_failure(outcome_unknown("gone"), situation(), again, LIMITS) == Defer(1.0)
+        assert policy.after_failure(outcome_unknown("gone"), situation(unknowns=1), again, LIMITS) == GiveUp()
+
+    def test_it_never_falls_back(self) -> None:
+        wanted = situation(wants_fallback=True)
+        assert policy.after_failure(outcome_unknown("gone"), wanted, MODEL, LIMITS) == GiveUp()
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("header", "seconds"), [("2", 2.0), ("0.5", 0.5), ("-3", 0.0), ("1e9", 3600.0), ("nan", None), ("soon", None)]
+    )
+    def test_seconds_are_read_and_bounded(self, header: str, seconds: float | None) -> None:
+        assert retry_after({"retry-after": header}) == seconds
+
+    def test_a_date_is_read(self) -> None:
+        assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
+
+
+class TestCatalogue:
+    def test_cost_follows_the_tokens_that_were_told(self) -> None:
+        assert MODEL.cost("1024x1024", "standard", {"input_tokens": 100, "output_tokens": 1056}) is not None
+        assert str(MODEL.cost("1024x1024", "standard", {"input_tokens": 0, "output_tokens": 1_000_000})) == "30"
+
+    def test_cost_is_the_list_price_without_them_and_unknown_without_that(self) -> None:
+        assert str(MODEL.cost("1024x1024", "standard", None)) == "0.0317"
+        assert catalogue()["gpt-image-2.5-flare"].cost("1024x1024", "standard", None) is None
