@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
-from minio.error import S3Error
+from minio.error import MinioException, S3Error
 
 from kit.settings import S3Settings
 
@@ -131,7 +131,7 @@ class Blobs:
             if error.code in MISSING:
                 raise KeyError(error.object_name or self.bucket) from error
             raise BlobUnavailableError(f"S3 answered {error.code}: {error.message}") from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
+        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
             raise BlobUnavailableError(f"S3 cannot be reached: {error}") from error
 
 

@@ -35,6 +35,8 @@ _INBOX = text(
 )
 
 Transaction = Callable[[WriteSession], Awaitable[None]]
+Lock = Callable[[WriteSession, Sequence[Event]], Awaitable[None]]
+"""Locks what the handlers of these events will lock, in id order."""
 
 
 @dataclass(slots=True)
@@ -63,12 +65,12 @@ class Edge:
     """The consumer edge of one service."""
 
     def __init__(
-        self, db: Database, *, service: str, subscriptions: Iterable[Subscription], topic_prefix: str = ""
+        self, db: Database, *, service: str, subscriptions: Iterable[Subscription], lock: Lock | None = None
     ) -> None:
         self._db = db
         self._service = service
         self._subscriptions = by_wire_type(subscriptions)
-        self._prefix = topic_prefix
+        self._lock = lock
         self._chunk = MAX_CHUNK
         self._failures = 0
 
@@ -144,7 +146,11 @@ class Edge:
                 fresh = await self._deduplicate(session, ready, outcomes)
                 for message in fresh:
                     self._trace(message, spans)
-                for wave in waves(fresh):
+                calls = waves(fresh)
+                if self._lock is not None and len(calls) > 1:
+                    # each wave locks in id order, but two waves together would not: other writers would deadlock
+                    await self._lock(session, [message.event for call in calls for message in call if message.event])
+                for wave in calls:
                     await wave[0].subscription.handler(session, [message.event for message in wave])
                 if finish is not None:
                     await finish(session)

@@ -19,7 +19,7 @@ from shared.ids import new_id
 log = structlog.get_logger()
 
 MAX_BODY_BYTES = 64 * 1024
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 QUIET = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
 
@@ -58,17 +58,18 @@ class RequestMiddleware:
             return
         headers = {name: value for name, value in scope["headers"] if name in {b"x-request-id", b"traceparent"}}
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
-        if not _REQUEST_ID.match(request_id):
+        if not _REQUEST_ID.fullmatch(request_id):
             request_id = new_id("req")
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = request_id
         status = 500
-        started = time.perf_counter()
+        started = False
+        began = time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                started, status = True, message["status"]
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
@@ -81,9 +82,14 @@ class RequestMiddleware:
             name = f"{scope['method']} {scope['path']}"
             with tracing.span(name, traceparent, kind=SpanKind.SERVER, request_id=request_id):
                 await self._app(scope, self._limited(scope, receive), send_with_id)
+        except Exception as error:
+            answer = problems.unexpected(Request(scope), error)
+            if started:
+                raise  # the client already has a status; a broken connection tells it the rest
+            await answer(scope, receive, send_with_id)
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
-            self._measure(scope, status, time.perf_counter() - started)
+            self._measure(scope, status, time.perf_counter() - began)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         limit = max(self._max_body_bytes, getattr(scope["app"].state, "body_limits", {}).get(scope["path"], 0))

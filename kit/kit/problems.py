@@ -57,7 +57,7 @@ def response(request: Request, problem: Problem) -> JSONResponse:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of ``app`` a problem."""
+    """Make every error that a route raises on purpose a problem; for the others there is :func:`unexpected`."""
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> JSONResponse:
@@ -73,16 +73,15 @@ def install(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         return response(request, Problem(error.status_code, code, str(error.detail), headers=headers))
 
-    @app.exception_handler(Exception)
-    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-        if is_transient(error):
-            log.warning("request.delayed", path=request.url.path, reason=repr(error))
-            detail = "A server this request needs is away. Nothing was lost; try again shortly."
-            return response(request, Problem(503, "temporarily_unavailable", detail, headers={"Retry-After": "2"}))
-        log.error("request.failed", path=request.url.path, exc_info=error)
-        return response(
-            request, Problem(500, "internal_error", "Something went wrong on our side; it has been logged.")
-        )
+
+def unexpected(request: Request, error: Exception) -> JSONResponse:
+    """Log an error that nobody expected, and answer without a word of the inside."""
+    if is_transient(error):
+        log.warning("request.delayed", path=request.url.path, reason=repr(error))
+        detail = "A server this request needs is away. Nothing was lost; try again shortly."
+        return response(request, Problem(503, "temporarily_unavailable", detail, headers={"Retry-After": "2"}))
+    log.error("request.failed", path=request.url.path, exc_info=error)
+    return response(request, Problem(500, "internal_error", "Something went wrong on our side; it has been logged."))
 
 
 def invalid(errors: Sequence[Any]) -> Problem:

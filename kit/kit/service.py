@@ -19,7 +19,7 @@ from sqlalchemy import MetaData
 from kit import health, http, idempotency, inbox, invariants, outbox, tracing
 from kit.consumer import Consumer
 from kit.database import Database
-from kit.edge import Edge
+from kit.edge import Edge, Lock
 from kit.identity import Verifier
 from kit.invariants import Invariant
 from kit.relay import Relay
@@ -48,7 +48,11 @@ Closer = Callable[[], Awaitable[None]]
 
 @dataclass
 class Service:
-    """One of the five. ``topics`` are those it writes; those it reads follow from ``subscriptions``."""
+    """One of the five. ``topics`` are those it writes; those it reads follow from ``subscriptions``.
+
+    ``lock`` locks the parent rows of a batch's events in id order, so that the handlers of a batch, which run one
+    after the other in a transaction, cannot deadlock with workers or with other replicas.
+    """
 
     name: str
     settings: ServiceSettings
@@ -58,6 +62,7 @@ class Service:
     topics: Sequence[Topic]
     routers: Sequence[APIRouter] = ()
     subscriptions: Sequence[Subscription] = ()
+    lock: Lock | None = None
     workers: Sequence[Worker] = ()
     invariants: Sequence[Invariant] = ()
     background: Sequence[Background] = ()
@@ -73,7 +78,7 @@ class Service:
 
     def __post_init__(self) -> None:
         settings = self.settings
-        self.edge = Edge(self.db, service=self.name, subscriptions=self.subscriptions)
+        self.edge = Edge(self.db, service=self.name, subscriptions=self.subscriptions, lock=self.lock)
         self.consumer = Consumer(
             self.edge,
             service=self.name,

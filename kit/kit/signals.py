@@ -69,7 +69,7 @@ class Signals:
                     while True:
                         message = await subscription.get_message(ignore_subscribe_messages=True, timeout=5.0)
                         if message is not None:
-                            self._dispatch(json.loads(message["data"]))
+                            self._dispatch(_decode(message["data"]))
             except (RedisError, OSError, TimeoutError) as error:
                 if self.connected:
                     log.warning("redis.lost", reason=repr(error))
@@ -85,3 +85,12 @@ class Signals:
         """Close connections."""
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._redis.aclose()
+
+
+def _decode(data: str) -> dict[str, Any]:
+    """A signal of ours; what anyone else publishes on the channel is for no listener."""
+    try:
+        message = json.loads(data)
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) and isinstance(message.get("job_id"), str) else {}

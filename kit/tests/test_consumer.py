@@ -59,8 +59,10 @@ async def produce(toy: Service, *raw: dict[str, Any]) -> None:
 async def blocked_batches(toy: Service) -> int:
     """Transactions of this database that wait for a lock."""
     async with toy.db.read() as session:
-        query = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity"
-                     " WHERE datname = current_database())")
+        query = text(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database())"
+        )
         return int((await session.execute(query)).scalar_one())
 
 

@@ -1,7 +1,9 @@
 """The consumer edge against a real PostgreSQL: every record ends in exactly one outcome."""
 
+import asyncio
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 import structlog
@@ -13,10 +15,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from kit import database, dead_letters, testing
+from kit.database import WriteSession
 from kit.edge import Edge, Message, waves
 from kit.service import Service
 from kit.subscriptions import Subscription, on
 from kit.testing import FakeRecord, Stack, emitted, records
+from shared.contract import Event
 from toy.app import ToySettings, build, on_mark_made
 from toy.events import CountChanged, MarkErased, MarkMade
 from toy.reading import counts, letters
@@ -253,3 +257,24 @@ class TestPermutation:
                 delivered = delivered[size:]
 
             assert await counts(toy) == Counter(event.thing for event in events)
+
+
+class TestLocking:
+    async def test_batches_of_several_waves_in_opposite_orders_do_not_deadlock(self, stack: Stack) -> None:
+        async def lock(session: WriteSession, events: Sequence[Event]) -> None:
+            things = sorted({event.key for event in events})
+            query = text("SELECT thing FROM counts WHERE thing = ANY(:things) ORDER BY thing FOR UPDATE")
+            await session.execute(query, {"things": things})
+
+        async with testing.service("toy", ToySettings, build, stack) as toy:
+            await toy.edge.handle(records(MarkMade(thing="a"), MarkMade(thing="b")))
+            edges = [Edge(toy.db, service="toy", subscriptions=toy.subscriptions, lock=lock) for _ in range(2)]
+            before = REGISTRY.get_sample_value("atelier_batches_repeated_total", {"service": "toy"}) or 0.0
+
+            for _ in range(20):
+                forth = records(MarkMade(thing="a"), MarkErased(thing="b"))
+                back = records(MarkMade(thing="b"), MarkErased(thing="a"))
+                await asyncio.gather(edges[0].handle(forth), edges[1].handle(back))
+
+            assert await counts(toy) == {"a": 1, "b": 1}
+            assert (REGISTRY.get_sample_value("atelier_batches_repeated_total", {"service": "toy"}) or 0.0) == before

@@ -1,6 +1,6 @@
 """The composition root of billing."""
 
-from billing.handlers import Handlers
+from billing.handlers import Handlers, lock_wallets
 from billing.holds import Terms
 from billing.invariants import INVARIANTS
 from billing.models import metadata
@@ -38,6 +38,7 @@ def build(settings: BillingSettings) -> Service:
             on(JobCancelled, handlers.on_job_ended),
             on(JobRefused, handlers.on_job_ended),
         ),
+        lock=lock_wallets,
         workers=(overdue_worker(db, grace=settings.hold_grace),),
         invariants=INVARIANTS,
         verifier=Verifier(settings.identity_public_key, audience="billing"),

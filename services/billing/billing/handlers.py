@@ -1,12 +1,23 @@
 """Events in: each handler hands its list to one use case."""
 
 from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
 
 from billing.grants import open_wallets
 from billing.holds import Terms, record_outcomes, request_holds
+from billing.models import wallets
 from kit.database import WriteSession
 from shared.events import AccountRegistered, JobRequested
 from shared.events.generation import Terminal
+
+
+async def lock_wallets(session: WriteSession, events: Sequence[Any]) -> None:
+    """Lock the known wallets of a batch, in id order."""
+    accounts = {event.account_id for event in events}
+    query = select(wallets.c.account_id).where(wallets.c.account_id.in_(accounts)).order_by(wallets.c.account_id)
+    await session.execute(query.with_for_update())
 
 
 class Handlers:

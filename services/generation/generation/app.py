@@ -6,7 +6,7 @@ import structlog
 
 from generation.catalogue import catalogue
 from generation.deadlines import Deadlines
-from generation.handlers import Handlers, of_a_job
+from generation.handlers import Handlers, lock_runs, of_a_job
 from generation.invariants import INVARIANTS
 from generation.models import metadata
 from generation.openai_images import OpenAIImages
@@ -75,6 +75,7 @@ def build(settings: GenerationSettings) -> Service:
             on(AssetStored, handlers.on_asset_stored, where=of_a_job),
             on(AssetRejected, handlers.on_asset_rejected),
         ),
+        lock=lock_runs,
         workers=(steps, Deadlines(db).worker),
         invariants=INVARIANTS,
         on_start=(check_model,),

@@ -62,6 +62,11 @@ class Handlers:
         await closing.end_if_done(session, _running(found), causes=_by_job(events))
 
 
+async def lock_runs(session: WriteSession, events: Sequence[Event]) -> None:
+    """Lock the known runs of a batch, in id order."""
+    await runs.lock(session, [event.correlation_id for event in events if event.correlation_id is not None])
+
+
 def of_a_job(event: AssetStored) -> bool:
     """Whether an asset was made by a job; uploads were not."""
     return event.job_id is not None and event.item is not None

@@ -95,4 +95,3 @@ async def load(toy: Service) -> AsyncIterator[Load]:
         yield working
     finally:
         await working.stop()
-

@@ -32,9 +32,7 @@ async def pending(toy: Service) -> int:
 
 async def make_topics(toy: Service) -> None:
     settings = toy.settings
-    await topics.ensure(
-        settings.kafka_bootstrap, toy.all_topics, prefix=settings.kafka_topic_prefix, replication=1
-    )
+    await topics.ensure(settings.kafka_bootstrap, toy.all_topics, prefix=settings.kafka_topic_prefix, replication=1)
 
 
 def name_of(toy: Service, topic: Topic) -> str:

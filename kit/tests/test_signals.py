@@ -1,0 +1,117 @@
+"""Signals over a real Valkey: they wake whoever listens, and nobody misses the server when it is away."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from redis.asyncio import Redis
+
+from devstack.infra import Infra
+from kit import signals
+from kit.signals import CHANNEL, Signals
+from kit.testing import Stack, eventually
+
+
+@asynccontextmanager
+async def running(url: str, namespace: str = "") -> AsyncIterator[Signals]:
+    instance = Signals(url, namespace=namespace)
+    receiving = asyncio.create_task(instance.run())
+    try:
+        yield instance
+    finally:
+        receiving.cancel()
+        await asyncio.wait([receiving])
+        await instance.close()
+
+
+async def heard(queue: asyncio.Queue[dict[str, Any]], sender: Signals, job: str) -> dict[str, Any]:
+    """Send until one arrives: a signal may be lost."""
+
+    async def attempt() -> dict[str, Any] | None:
+        sender.send((job, {"step": 1}))
+        try:
+            return await asyncio.wait_for(queue.get(), 0.2)
+        except TimeoutError:
+            return None
+
+    found = await eventually(attempt, timeout=20)
+    assert found is not None
+    return found
+
+
+class TestDelivery:
+    async def test_a_signal_reaches_the_listeners_of_its_job_in_every_process(self, stack: Stack) -> None:
+        namespace = uuid.uuid4().hex
+        async with running(stack.redis_url, namespace) as one, running(stack.redis_url, namespace) as two:
+            await eventually(lambda: one.connected and two.connected)
+            with one.listen("job_1") as here, two.listen("job_1") as there, two.listen("job_2") as other:
+                one.send(("job_1", {"step": 1}), ("job_1", {"step": 2}))
+                for queue in (here, there):
+                    assert await asyncio.wait_for(queue.get(), 5) == {"job_id": "job_1", "step": 1}
+                    assert await asyncio.wait_for(queue.get(), 5) == {"job_id": "job_1", "step": 2}
+                assert other.empty()
+
+    async def test_namespaces_do_not_hear_each_other(self, stack: Stack) -> None:
+        ours, theirs = uuid.uuid4().hex, uuid.uuid4().hex
+        async with running(stack.redis_url, ours) as one, running(stack.redis_url, theirs) as two:
+            await eventually(lambda: one.connected and two.connected)
+            with one.listen("job_1") as here, two.listen("job_1") as there:
+                one.send(("job_1", {"step": 1}))
+                assert await asyncio.wait_for(here.get(), 5)
+                assert there.empty()
+
+    async def test_a_listener_that_does_not_read_holds_nobody_up(self, stack: Stack) -> None:
+        async with running(stack.redis_url, uuid.uuid4().hex) as bus:
+            await eventually(lambda: bus.connected)
+            with bus.listen("job_1") as full, bus.listen("job_2") as quick:
+                bus.send(*(("job_1", {"step": number}) for number in range(300)), ("job_2", {"step": 0}))
+                assert await asyncio.wait_for(quick.get(), 5) == {"job_id": "job_2", "step": 0}
+                assert full.full()
+
+    @pytest.mark.parametrize("garbage", ["", "not json", "[1]", "null", '{"job_id": ["job_1"]}', '"job_1"'])
+    async def test_garbage_on_the_channel_is_ignored(self, stack: Stack, garbage: str) -> None:
+        namespace = uuid.uuid4().hex
+        async with running(stack.redis_url, namespace) as bus, Redis.from_url(stack.redis_url) as redis:
+            await eventually(lambda: bus.connected)
+            with bus.listen("job_1") as queue:
+                assert await redis.publish(f"{namespace}{CHANNEL}", garbage) == 1
+                bus.send(("job_1", {"step": 1}))
+                assert await asyncio.wait_for(queue.get(), 5) == {"job_id": "job_1", "step": 1}
+
+
+class TestOutage:
+    @pytest.fixture
+    def infra(self, tmp_path: Path) -> Iterator[Infra]:
+        servers = Infra(tmp_path, parts=("valkey",))
+        servers.start()
+        yield servers
+        servers.kill()
+
+    async def test_without_a_server_sending_is_no_error(self) -> None:
+        async with running("redis://127.0.0.1:1/0") as bus:
+            with bus.listen("job_1"):
+                bus.send(("job_1", {"step": 1}))
+                await eventually(lambda: not bus._background)
+            assert not bus.connected
+
+    async def test_a_server_that_comes_back_is_found_again(
+        self, infra: Infra, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(signals, "RECONNECT_SECONDS", 0.05)
+        with structlog.testing.capture_logs() as logs:
+            async with running(infra.valkey.url) as bus:
+                with bus.listen("job_1") as queue:
+                    await eventually(lambda: bus.connected)
+                    await asyncio.to_thread(infra.valkey.kill)
+                    await eventually(lambda: not bus.connected)
+                    bus.send(("job_1", {"step": 0}))
+                    await asyncio.to_thread(infra.start)
+                    await eventually(lambda: bus.connected)
+                    assert (await heard(queue, bus, "job_1"))["job_id"] == "job_1"
+
+        assert [entry["event"] for entry in logs] == ["redis.lost"]

@@ -1,0 +1,78 @@
+"""The composition root of storage."""
+
+import asyncio
+
+import structlog
+
+from kit.blobs import Blobs, BlobUnavailableError
+from kit.cli import migrations_folder
+from kit.database import Database
+from kit.identity import Verifier
+from kit.service import Service
+from kit.subscriptions import on
+from shared.events import ArtifactProduced, JobRequested
+from shared.topics import STORAGE_ASSETS
+from storage.derivatives import Thumbnails
+from storage.handlers import Handlers, on_job_requested
+from storage.invariants import INVARIANTS
+from storage.library import Links
+from storage.models import metadata
+from storage.processes import Processes
+from storage.registration import Registrar
+from storage.routes import make_router
+from storage.settings import StorageSettings
+from storage.uploads import MAX_BYTES, Uploads
+
+log = structlog.get_logger()
+
+FORM_BYTES = 64 * 1024
+"""What a multipart form may add to the picture."""
+BUCKET_RETRY_SECONDS = 1.0
+
+
+def build(settings: StorageSettings) -> Service:
+    """Every route, subscription, worker and invariant of storage."""
+    db = Database(settings.database_url.get_secret_value(), name="storage", pool_size=settings.database_pool_size)
+    blobs = Blobs.from_settings(settings, public_url=settings.s3_public_url)
+    processes = Processes(settings.picture_processes)
+    thumbnails = Thumbnails(db, blobs, processes)
+    registrar = Registrar(db, blobs, thumbnails)
+    handlers = Handlers(registrar)
+
+    links = Links(blobs, settings.signed_url_lifetime)
+    uploads = Uploads(blobs, processes, thumbnails, settings.upload_max_pixels)
+    return Service(
+        name="storage",
+        description="Pictures: what was made or uploaded, where it comes from, and signed links to it.",
+        settings=settings,
+        db=db,
+        metadata=metadata,
+        migrations=migrations_folder(__file__),
+        topics=(STORAGE_ASSETS,),
+        routers=(make_router(db, links, uploads),),
+        subscriptions=(
+            on(ArtifactProduced, handlers.on_artifact_produced),
+            on(JobRequested, on_job_requested, where=lambda job: bool(job.references)),
+        ),
+        workers=(registrar.worker, thumbnails.worker),
+        invariants=INVARIANTS,
+        background=(lambda: ensure_bucket(blobs),),
+        on_close=(processes.close, blobs.close),
+        verifier=Verifier(settings.identity_public_key, audience="storage"),
+        body_limits={"/v1/uploads": MAX_BYTES + FORM_BYTES},
+    )
+
+
+async def ensure_bucket(blobs: Blobs) -> None:
+    """Make the bucket, however long S3 takes to come up; nothing else waits for it."""
+    told = False
+    while True:
+        try:
+            await blobs.ensure_bucket()
+        except BlobUnavailableError as error:
+            if not told:
+                log.warning("bucket.waiting", bucket=blobs.bucket, reason=str(error))
+                told = True
+            await asyncio.sleep(BUCKET_RETRY_SECONDS)
+        else:
+            return

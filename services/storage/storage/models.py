@@ -1,0 +1,97 @@
+"""Tables of storage. ``assets`` and ``derivatives`` are due work too, so they carry a lease."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import registry
+from sqlmodel import Field, SQLModel
+
+from kit.leases import lease_columns, lease_index
+
+metadata = MetaData()
+
+assets = Table(
+    "assets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("job_id", Text, nullable=True),
+    Column("item", SmallInteger, nullable=True),
+    Column("object_key", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("fallback", Boolean, nullable=False),
+    Column("late", Boolean, nullable=False),
+    Column("recipe", JSONB, nullable=True),
+    Column("rejection_code", Text, nullable=True),
+    Column("rejection_detail", Text, nullable=True),
+    Column("cause", Text, nullable=True),  # the event that announced it
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("settled_at", DateTime(timezone=True), nullable=True),  # when it was stored or rejected
+    *lease_columns(),
+    CheckConstraint("source IN ('generated', 'fallback', 'uploaded')", name="assets_source"),
+    CheckConstraint("state IN ('registering', 'stored', 'rejected')", name="assets_state"),
+    CheckConstraint("(state = 'registering') = (settled_at IS NULL)", name="assets_settled"),
+    CheckConstraint("(state = 'rejected') = (rejection_code IS NOT NULL)", name="assets_rejection"),
+    CheckConstraint("size > 0 AND width > 0 AND height > 0", name="assets_measures"),
+    Index("assets_account", "account_id", "id"),
+    Index("assets_job", "job_id"),
+    lease_index("assets"),
+)
+
+derivatives = Table(
+    "derivatives",
+    metadata,
+    Column("id", Text, primary_key=True),  # <asset>/<recipe>, so that one recipe is made once
+    Column("asset_id", Text, ForeignKey("assets.id"), nullable=False),
+    Column("recipe", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("object_key", Text, nullable=True),
+    Column("size", BigInteger, nullable=True),
+    Column("width", Integer, nullable=True),
+    Column("height", Integer, nullable=True),
+    Column("error", Text, nullable=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    *lease_columns(),
+    CheckConstraint("state IN ('making', 'done', 'failed')", name="derivatives_state"),
+    CheckConstraint("(state = 'done') = (object_key IS NOT NULL)", name="derivatives_key"),
+    CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="derivatives_error"),
+    Index("derivatives_asset", "asset_id"),
+    lease_index("derivatives"),
+)
+
+
+class _Base(SQLModel, registry=registry(metadata=metadata)):
+    pass
+
+
+class Reference(_Base, table=True):
+    """Lineage: ``asset_id`` was an input of ``job_id``."""
+
+    __tablename__ = "lineage"
+
+    job_id: str = Field(primary_key=True, sa_type=Text)
+    position: int = Field(primary_key=True, sa_type=SmallInteger)
+    asset_id: str = Field(sa_type=Text, index=True)
+    account_id: str = Field(sa_type=Text)
+    requested_at: datetime

@@ -1,0 +1,136 @@
+"""HTTP in: the caller's library, signed links, and uploads."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Header, Query, Response, UploadFile
+from fastapi.responses import RedirectResponse
+
+from kit import idempotency
+from kit.database import Database, ReadSession
+from kit.http import ReadDep
+from kit.idempotency import Fingerprint
+from kit.identity import CallerDep
+from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, encode_cursor, page
+from shared.ids import AssetId, JobId
+from storage.errors import asset_not_available, upload_too_large
+from storage.library import Links, get_asset, list_assets
+from storage.lineage import references_of
+from storage.schemas import Asset, AssetDetail, Source, Variant
+from storage.uploads import MAX_BYTES, Uploads
+
+JobQuery = Annotated[JobId | None, Query(description="Only what this job made.")]
+SourceQuery = Annotated[Source | None, Query(description="Only what came this way.")]
+VariantQuery = Annotated[Variant, Query(description="A thumbnail that is not made yet is answered by the original.")]
+PictureFile = Annotated[UploadFile, File(description="JPEG, PNG or WebP, up to 10 MiB and 50 megapixels.")]
+KeyHeader = Annotated[
+    str | None, Header(alias="Idempotency-Key", description="The same key and picture return the first asset again.")
+]
+Responses = dict[int | str, dict[str, Any]]
+
+NOT_FOUND: Responses = {404: {"description": "The caller's library has no such asset."}}
+NOT_STORED: Responses = {409: {"description": "The asset is not stored, so it has no content."}}
+UPLOAD_REFUSED: Responses = {
+    409: {"description": "The Idempotency-Key was used with another picture."},
+    413: {"description": "The picture is larger than 10 MiB."},
+    415: {"description": "The content is not a JPEG, PNG or WebP picture."},
+}
+
+
+def make_router(db: Database, links: Links, uploads: Uploads) -> APIRouter:
+    """The routes of storage."""
+    router = APIRouter(prefix="/v1", tags=["assets"])
+
+    @router.get("/assets", summary="List assets")
+    async def list_library(
+        *,
+        caller: CallerDep,
+        session: ReadDep,
+        job_id: JobQuery = None,
+        source: SourceQuery = None,
+        limit: LimitQuery = DEFAULT_LIMIT,
+        cursor: CursorQuery = None,
+    ) -> Page[Asset]:
+        """The caller's stored pictures, newest first, with signed URLs."""
+        before = decode_cursor(cursor, str)[0] if cursor else None
+        rows = await list_assets(
+            session, account_id=caller.account_id, job_id=job_id, source=source, before=before, limit=limit + 1
+        )
+        assets = [Asset.of(row, links) for row in rows]
+        return page(assets, limit, cursor_of=lambda asset: encode_cursor(asset.id))
+
+    @router.get("/assets/{asset_id}", summary="Read an asset", responses=NOT_FOUND)
+    async def read_asset(asset_id: AssetId, caller: CallerDep, session: ReadDep) -> AssetDetail:
+        """One picture: what it is, how it was made, and signed URLs of it."""
+        return await _describe(session, links, account_id=caller.account_id, asset_id=asset_id)
+
+    @router.get(
+        "/assets/{asset_id}/content",
+        summary="Fetch the bytes of an asset",
+        status_code=307,
+        response_class=RedirectResponse,
+        responses={**NOT_FOUND, **NOT_STORED},
+    )
+    async def fetch_content(
+        asset_id: AssetId, caller: CallerDep, session: ReadDep, variant: VariantQuery = "original"
+    ) -> RedirectResponse:
+        """Redirects to a signed URL, so that a plain `<img>` can show the picture."""
+        row = await get_asset(session, account_id=caller.account_id, asset_id=asset_id)
+        original, thumbnail = links.original(row), links.thumbnail(row)
+        if original is None:
+            raise asset_not_available(row.state)
+        if variant == "original":
+            return _redirect(original, cache=links.lifetime / 2)
+        return _redirect(thumbnail or original, cache=links.lifetime / 2 if thumbnail else timedelta(0))
+
+    @router.post("/uploads", summary="Upload a picture", status_code=201, responses=UPLOAD_REFUSED)
+    async def upload_picture(
+        caller: CallerDep, response: Response, file: PictureFile, idempotency_key: KeyHeader = None
+    ) -> AssetDetail:
+        """Keeps the pixels of a picture: upright, in sRGB, without metadata, the first frame of an animation."""
+        data = await file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise upload_too_large(MAX_BYTES)
+        use = None
+        if idempotency_key is not None:
+            use = idempotency.fingerprint(
+                account_id=caller.account_id, operation="upload", key=idempotency_key, body=data
+            )
+        asset_id, replayed = await _take_in(db, uploads, data, account_id=caller.account_id, use=use)
+        if replayed:
+            response.headers["Idempotent-Replay"] = "true"
+        response.headers["Location"] = f"/v1/assets/{asset_id}"
+        async with db.read() as session:
+            return await _describe(session, links, account_id=caller.account_id, asset_id=asset_id)
+
+    return router
+
+
+async def _describe(session: ReadSession, links: Links, *, account_id: str, asset_id: str) -> AssetDetail:
+    row = await get_asset(session, account_id=account_id, asset_id=asset_id)
+    references = await references_of(session, job_id=row.job_id)
+    return AssetDetail.of(row, links, recipe=row.recipe, references=references)
+
+
+async def _take_in(
+    db: Database, uploads: Uploads, data: bytes, *, account_id: str, use: Fingerprint | None
+) -> tuple[str, bool]:
+    """The id of the asset, and whether it is that of an earlier request. No transaction is open while S3 is called."""
+    if use is not None:
+        async with db.read() as session:
+            earlier = await idempotency.find(session, use)
+        if earlier is not None:
+            return str(earlier["asset_id"]), True
+    upload = await uploads.put(data, account_id=account_id)
+    async with db.write() as session:
+        asset_id = await uploads.keep(session, upload=upload, use=use)
+    if asset_id == upload.asset_id:
+        return asset_id, False
+    await uploads.discard(upload)  # another request with this key was faster
+    return asset_id, True
+
+
+def _redirect(url: str, *, cache: timedelta) -> RedirectResponse:
+    """A browser may remember where the bytes are while the signed URL is good."""
+    headers = {"Cache-Control": f"private, max-age={int(cache.total_seconds())}"}
+    return RedirectResponse(url, 307, headers=headers)

@@ -1,0 +1,24 @@
+"""Settings of storage: environment variables that begin with ``STORAGE_``."""
+
+from datetime import timedelta
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from kit.settings import S3Settings
+
+
+class StorageSettings(S3Settings):
+    """What storage needs to know beyond what every service does."""
+
+    model_config = SettingsConfigDict(env_prefix="STORAGE_", frozen=True, extra="ignore")
+
+    identity_public_key: str = Field(description="Base64 of gateway's raw Ed25519 public key.")
+    s3_public_url: str | None = Field(
+        default=None, description="Address of the S3 server for browsers; unset: the same as S3_URL."
+    )
+    signed_url_lifetime: timedelta = Field(
+        default=timedelta(minutes=15), ge=timedelta(minutes=1), le=timedelta(days=7), description="Validity of a URL."
+    )
+    picture_processes: int = Field(default=2, ge=1, le=32, description="Processes that decode and encode pictures.")
+    upload_max_pixels: int = Field(default=50_000_000, ge=1, description="Width x height of the largest upload.")

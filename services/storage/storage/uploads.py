@@ -1,0 +1,98 @@
+"""Uploads: pictures that customers bring. What is kept is our own encoding of the pixels, never the bytes received."""
+
+import hashlib
+from dataclasses import dataclass
+
+from sqlalchemy import func, insert
+
+from kit import idempotency, outbox
+from kit.blobs import Blobs
+from kit.database import WriteSession
+from kit.idempotency import Fingerprint
+from kit.tracing import current_traceparent
+from shared.events import AssetStored
+from shared.ids import new_id
+from storage.derivatives import Thumbnails
+from storage.errors import unsupported_picture, unusable_picture
+from storage.models import assets
+from storage.pictures import EXTENSIONS, Picture, PictureRefusedError, UnsupportedPictureError, clean
+from storage.processes import ProcessDiedError, Processes
+
+MAX_BYTES = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A cleaned picture under its final key, before anyone knows of it."""
+
+    asset_id: str
+    account_id: str
+    object_key: str
+    picture: Picture
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uploads:
+    """Takes in pictures of strangers."""
+
+    blobs: Blobs
+    processes: Processes
+    thumbnails: Thumbnails
+    max_pixels: int
+
+    async def put(self, data: bytes, *, account_id: str) -> Upload:
+        """Clean the picture and write it to S3. Raises Problem 415 or 422, or BlobUnavailableError."""
+        picture = await self._clean(data)
+        asset_id, sha256 = new_id("ast"), hashlib.sha256(picture.data).hexdigest()
+        key = f"{account_id}/uploads/{asset_id}.{EXTENSIONS[picture.media_type]}"
+        await self.blobs.put(key, picture.data, picture.media_type, {"sha256": sha256})
+        return Upload(asset_id, account_id, key, picture, sha256)
+
+    async def keep(self, session: WriteSession, *, upload: Upload, use: Fingerprint | None) -> str:
+        """Register an upload and tell of it; returns the asset's id, that of the first upload if this is a replay."""
+        if use is not None:
+            first = await idempotency.claim(session, use)
+            if first is not None:
+                return str(first["asset_id"])
+            await idempotency.store(session, use, {"asset_id": upload.asset_id})
+        traceparent = current_traceparent()
+        facts = {
+            "account_id": upload.account_id,
+            "source": "uploaded",
+            "size": len(upload.picture.data),
+            "sha256": upload.sha256,
+            "media_type": upload.picture.media_type,
+            "width": upload.picture.width,
+            "height": upload.picture.height,
+        }
+        await session.execute(
+            insert(assets).values(
+                id=upload.asset_id,
+                state="stored",
+                object_key=upload.object_key,
+                fallback=False,
+                late=False,
+                settled_at=func.now(),
+                traceparent=traceparent,
+                **facts,
+            )
+        )
+        outbox.add(session, AssetStored(asset_id=upload.asset_id, **facts), traceparent=traceparent)
+        await self.thumbnails.order(session, {upload.asset_id: traceparent})
+        return upload.asset_id
+
+    async def discard(self, upload: Upload) -> None:
+        """Remove the object of an upload that turned out to be a replay."""
+        await self.blobs.delete(upload.object_key)
+
+    async def _clean(self, data: bytes) -> Picture:
+        try:
+            return await self.processes.run(clean, data, self.max_pixels)
+        except UnsupportedPictureError as error:
+            raise unsupported_picture() from error
+        except PictureRefusedError as error:
+            raise unusable_picture(error.code, error.detail) from error
+        except ProcessDiedError as error:
+            detail = "The picture takes too much time or memory to decode; send a simpler encoding of it."
+            raise unusable_picture("too_complex", detail) from error
