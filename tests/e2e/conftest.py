@@ -26,11 +26,15 @@ FINAL = {"succeeded", "failed", "cancelled", "refused"}
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One server-sent event."""
+    """One server-sent event: an entry of the job's journal, or progress, which has no id."""
 
     id: str | None
-    name: str
     data: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """``credits-held`` for ``atelier.billing.credits-held.v1``."""
+        return str(self.data["type"]).split(".")[2]
 
 
 class Customer:
@@ -71,7 +75,7 @@ class Customer:
 
         async def settled() -> dict[str, Any] | None:
             job = await self.job(job_id)
-            done = job["status"] in FINAL and (job["status"] == "refused" or job["settlement"] is not None)
+            done = job["status"] in FINAL and (job["status"] == "refused" or job["credits"]["captured"] is not None)
             return job if done else None
 
         found = await eventually(settled, timeout=timeout)
@@ -93,7 +97,7 @@ class Customer:
                     name, _, value = line.partition(":")
                     fields[name] = value.removeprefix(" ")
                 elif "data" in fields:
-                    yield Event(fields.get("id"), fields.get("event", "message"), json.loads(fields["data"]))
+                    yield Event(fields.get("id"), json.loads(fields["data"]))
                     fields = {}
 
 

@@ -34,8 +34,11 @@ class TestProviderFailures:
 
         assert finished["status"] == "failed"
         assert finished["items"][0]["failure"] == failure
-        assert finished["settlement"]["captured"] == 0
-        assert finished["settlement"]["loss"] == (PRICE if failure == "outcome_unknown" else 0)
+        assert finished["credits"]["captured"] == 0
+        timeline = await customer.get(f"/v1/jobs/{job['id']}/timeline")
+        lines = [line for entry in timeline["ledger"] for line in entry["lines"]]
+        lost = -sum(line["amount"] for line in lines if line["account"] == "platform.loss")
+        assert lost == (PRICE if failure == "outcome_unknown" else 0)
         assert await customer.credits() == {"available": START, "held": 0}
 
     @pytest.mark.parametrize("script", ["500 x2", "429:1", "503 x1", "truncated x1"])
@@ -70,7 +73,7 @@ class TestProviderFailures:
 
         assert finished["status"] == "succeeded"
         assert sorted(item["outcome"] for item in finished["items"]) == ["delivered", "delivered", "failed"]
-        assert finished["settlement"] == {"captured": 2 * PRICE, "released": PRICE, "loss": 0}
+        assert (finished["credits"]["captured"], finished["credits"]["released"]) == (2 * PRICE, PRICE)
 
 
 class TestCancel:
@@ -83,7 +86,7 @@ class TestCancel:
         assert answer.status_code == 202
         assert finished["status"] in {"cancelled", "succeeded"}
         delivered = sum(item["outcome"] == "delivered" for item in finished["items"])
-        assert finished["settlement"]["captured"] == delivered * PRICE
+        assert finished["credits"]["captured"] == delivered * PRICE
         assert await customer.credits() == {"available": START - delivered * PRICE, "held": 0}
         again = await customer.http.post(f"/v1/jobs/{job['id']}/cancel")
         assert again.status_code == 409
