@@ -1,0 +1,51 @@
+"""The journal of a job: every event that belongs to it, numbered without a gap under the lock of the job's row."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select
+
+from gateway.models import job_events
+from gateway.schemas import EventView, public_data
+from kit.database import ReadSession, WriteSession
+from shared.contract import Event
+from shared.events import JobRequested
+
+
+def entry(event: Event, *, job_id: str, seq: int) -> dict[str, Any]:
+    """The row of an event that was emitted or received. A sealed secret is not kept."""
+    envelope = event.envelope
+    exclude = {"deliver": {"sealed_secret"}} if isinstance(event, JobRequested) else None
+    return {
+        "job_id": job_id,
+        "seq": seq,
+        "event_id": UUID(envelope.id),
+        "type": envelope.type,
+        "source": envelope.source,
+        "time": envelope.time,
+        "causation_id": envelope.causation_id,
+        "data": event.model_dump(mode="json", exclude=exclude),
+    }
+
+
+async def write(session: WriteSession, entries: Sequence[dict[str, Any]]) -> None:
+    """Store entries; the rows of their jobs are locked or new."""
+    await session.execute(insert(job_events), entries)
+
+
+async def read(session: ReadSession, *, job_id: str, after: int = 0) -> list[EventView]:
+    """The events of a job behind ``after``, in order."""
+    query = select(job_events).where(job_events.c.job_id == job_id, job_events.c.seq > after).order_by(job_events.c.seq)
+    return [
+        EventView(
+            seq=row.seq,
+            id=str(row.event_id),
+            type=row.type,
+            service=row.source.rpartition("/")[2],
+            time=row.time,
+            causation_id=row.causation_id,
+            data=public_data(row.data),
+        )
+        for row in await session.execute(query)
+    ]
