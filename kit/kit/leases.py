@@ -157,7 +157,7 @@ class LeaseWorker:
             self._reserved += len(born)
             after_rollback(session, lambda: self._release(len(born)))
             after_commit(session, lambda: self._start_born(born, until))
-            # Not now(): that is when this transaction began, and the lease must not end for the database before `until`.
+            # Not now(), when this transaction began: the lease must not end for the database before `until`.
             ends = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, self._lease_seconds)
             leased = {"due_at": func.now(), "leased_until": ends, "attempts": 1}
             await session.execute(insert(self._table).values(**leased), born)

@@ -26,6 +26,7 @@ POLL_SECONDS = 0.1
 FULL_SCAN_SECONDS = 1.0
 STANDBY_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 10.0
+REQUEST_TIMEOUT_MS = 10_000  # how long a broker that stands still holds up its partitions once others lead them
 
 _SELECT = "SELECT id, topic, key, headers, value FROM outbox WHERE id >= $1 AND sent_at IS NULL ORDER BY id LIMIT $2"
 _DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
@@ -81,7 +82,7 @@ class Relay:
                 linger_ms=0,
                 max_batch_size=256 * 1024,
                 max_request_size=1024 * 1024,
-                request_timeout_ms=20_000,
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
             )
             try:
                 await producer.start()

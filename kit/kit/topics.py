@@ -1,12 +1,15 @@
 """Makes and checks topics. Only ``migrate`` makes them; consumers wait until they are there."""
 
+from collections import Counter
 from collections.abc import Iterable
 
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from shared.contract import Topic
 
+REQUEST_TIMEOUT_MS = 20_000
 _DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
 
@@ -44,9 +47,29 @@ async def missing(bootstrap: str, names: Iterable[str]) -> set[str]:
         return set(names) - set(await admin.list_topics())
 
 
+async def expired(bootstrap: str, names: Iterable[str], *, group: str) -> dict[str, int]:
+    """How many records of each topic retention has deleted before the group had read them; only topics with losses."""
+    async with _admin(bootstrap) as admin:
+        committed = await admin.list_consumer_group_offsets(group)
+    wanted = set(names)
+    read = {found: place.offset for found, place in committed.items() if found.topic in wanted and place.offset >= 0}
+    if not read:
+        return {}
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await consumer.start()
+        begins = await consumer.beginning_offsets(list(read))
+    finally:
+        await consumer.stop()
+    lost: Counter[str] = Counter()
+    for partition, begin in begins.items():
+        lost[partition.topic] += max(0, begin - read[partition])
+    return dict(+lost)
+
+
 class _admin:  # noqa: N801 - reads as a function
     def __init__(self, bootstrap: str) -> None:
-        self._client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=20_000)
+        self._client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
 
     async def __aenter__(self) -> AIOKafkaAdminClient:
         try:

@@ -1,4 +1,4 @@
-"""Servers of a test's own that are killed under load, or away at the start: nothing is lost and nothing counts twice."""
+"""Servers that are killed under load, or away at the start: nothing is lost and nothing counts twice."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

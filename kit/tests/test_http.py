@@ -141,7 +141,9 @@ class TestProblems:
         answer = await client.post("/orders", content=b"{", headers={"content-type": "application/json"})
         assert (answer.status_code, problem_of(answer)["code"]) == (400, "invalid_json")
 
-    @pytest.mark.parametrize(("method", "path", "code"), [("GET", "/none", "not_found"), ("PUT", "/orders", "method_not_allowed")])
+    @pytest.mark.parametrize(
+        ("method", "path", "code"), [("GET", "/none", "not_found"), ("PUT", "/orders", "method_not_allowed")]
+    )
     async def test_unknown_routes_and_methods_are_problems_too(
         self, client: httpx.AsyncClient, method: str, path: str, code: str
     ) -> None:

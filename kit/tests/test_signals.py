@@ -99,9 +99,7 @@ class TestOutage:
                 await eventually(lambda: not bus._background)
             assert not bus.connected
 
-    async def test_a_server_that_comes_back_is_found_again(
-        self, infra: Infra, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_server_that_comes_back_is_found_again(self, infra: Infra, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(signals, "RECONNECT_SECONDS", 0.05)
         with structlog.testing.capture_logs() as logs:
             async with running(infra.valkey.url) as bus:
