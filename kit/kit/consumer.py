@@ -19,7 +19,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 from faststream.message import StreamMessage
 
-from kit import metrics, topics
+from kit import metrics, pacing, topics
 from kit.edge import MAX_CHUNK, Edge
 from shared.contract import Topic
 
@@ -118,6 +118,7 @@ class Consumer:
             await self._edge.handle(records)
         finally:
             self._in_work = Counter()
+        await pacing.rest_after(len(records))
 
     async def _parse(self, records: tuple[ConsumerRecord, ...]) -> StreamMessage[Any]:
         """Keep records as they are: the edge reads headers itself, and a malformed one must not fail its batch."""

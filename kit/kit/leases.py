@@ -142,6 +142,7 @@ class LeaseWorker:
         self._running: set[asyncio.Task[None]] = set()
         self._reserved = 0
         self._wake = asyncio.Event()
+        self._more_due = False
         self._accepting = False
 
     async def insert(self, session: WriteSession, rows: Sequence[dict[str, Any]]) -> None:
@@ -167,6 +168,7 @@ class LeaseWorker:
 
     def wake(self) -> None:
         """Look for due rows now."""
+        self._more_due = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -203,6 +205,7 @@ class LeaseWorker:
         free = self._concurrency - len(self._running) - self._reserved
         if free <= 0:
             return 0
+        self._more_due = False
         until = time.monotonic() + self._lease_seconds
         table = self._table
         due = (
@@ -225,6 +228,7 @@ class LeaseWorker:
         )
         async with self._db.write() as session:
             rows = (await session.execute(take)).all()
+        self._more_due |= len(rows) == free
         for row in rows:
             self._start(Lease(getattr(row, _key(table).name), row.lease_token, until, row.attempts, row))
         metrics.LEASES_CLAIMED.labels(self._service, self.name).inc(len(rows))
@@ -245,7 +249,9 @@ class LeaseWorker:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._wake.set()
+        # half of the room at once, because every claim is a transaction
+        if self._more_due and len(self._running) <= self._concurrency // 2:
+            self._wake.set()
 
     async def _guard(self, lease: Lease) -> None:
         traceparent = lease.row.traceparent

@@ -16,7 +16,12 @@ from toy.events import MarkMade
 from toy.load import load
 from toy.reading import counts, make_topics, settled
 
-pytestmark = [pytest.mark.slow, pytest.mark.connected, pytest.mark.xdist_group("own_servers")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.connected,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("own_servers"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,8 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "storage": StorageSettings,
     "publishing": PublishingSettings,
 }
+# A variable of `.env`, or an alias of such a value.
+BY_REFERENCE = r"\$\{\w+:\?.*\}$|^\*s3-"
 # Properties of a broker that are about its place, or about the small heap that devstack gives it.
 OF_THE_PLACE = {
     "controller.quorum.voters",
@@ -74,11 +76,10 @@ class TestFile:
 
     def test_no_secret_stands_in_it(self) -> None:
         text = (ROOT / "docker-compose.yml").read_text()
+        secret = r"^\s+(\w*(?:PASSWORD|SECRET|PRIVATE_KEY|API_KEY|ACCESS_KEY)\w*): (.*)$"
+        by_hand = {name for name, value in re.findall(secret, text, re.MULTILINE) if not re.search(BY_REFERENCE, value)}
 
-        for name in re.findall(
-            r"^\s+(\w*(?:PASSWORD|SECRET|PRIVATE_KEY|API_KEY|ACCESS_KEY)\w*): (.*)$", text, re.MULTILINE
-        ):
-            assert re.search(r"\$\{\w+:\?.*\}$|^\*s3-", name[1]), name
+        assert by_hand == set()
 
     def test_only_gateway_and_s3_can_be_reached(self, compose: dict[str, Any]) -> None:
         published = {name for name, service in compose["services"].items() if service.get("ports")}

@@ -23,6 +23,7 @@ class TestProviderFailures:
             ("wrong-content", "provider_fault"),
             ("wrong-size:512x512", "provider_fault"),
             ("drop-after-success", "outcome_unknown"),
+            ("truncated", "outcome_unknown"),
         ],
     )
     async def test_a_failure_ends_the_job_with_its_class_and_releases_the_credits(
@@ -41,7 +42,7 @@ class TestProviderFailures:
         assert lost == (PRICE if failure == "outcome_unknown" else 0)
         assert await customer.credits() == {"available": START, "held": 0}
 
-    @pytest.mark.parametrize("script", ["500 x2", "429:1", "503 x1", "truncated x1"])
+    @pytest.mark.parametrize("script", ["500 x2", "429:1 x1", "503 x1"])
     async def test_a_passing_failure_is_retried_and_paid_once(self, customer, script: str) -> None:
         job = await customer.ask(fault(script))
 
@@ -118,7 +119,7 @@ class TestBadRequests:
         assert (await customer.get("/v1/jobs"))["data"] == []
 
     async def test_a_wrong_key_gets_nothing(self, customer) -> None:
-        for key in ("", "atl_wrong", customer.api_key + "x", customer.api_key.swapcase()):
+        for key in ("x", "atl_wrong", customer.api_key + "x", customer.api_key.swapcase()):
             answer = await customer.http.get("/v1/jobs", headers={"Authorization": f"Bearer {key}"})
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
@@ -181,10 +182,7 @@ class TestMoney:
 
     async def _race(self, system, customer) -> None:
         """50 + 30 credits, jobs of 8: exactly 10 run, 90 end 402 or refused, and nothing is left."""
-        code, output = await system.command(
-            "billing", "grant", "--account", customer.account_id, "--credits", "30", "--reason", "race"
-        )
-        assert code == 0, output
+        await system.grant(customer.account_id, 30)
         body = {"prompt": "[[twin:flat]] a tile", "quality": "hd"}
 
         answers = await asyncio.gather(*(customer.post_job(body) for _ in range(100)))

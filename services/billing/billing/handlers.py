@@ -9,6 +9,7 @@ from billing.grants import open_wallets
 from billing.holds import Terms, record_outcomes, request_holds
 from billing.models import wallets
 from kit.database import WriteSession
+from kit.sql import among
 from shared.events import AccountRegistered, JobRequested
 from shared.events.generation import Terminal
 
@@ -16,7 +17,7 @@ from shared.events.generation import Terminal
 async def lock_wallets(session: WriteSession, events: Sequence[Any]) -> None:
     """Lock the known wallets of a batch, in id order."""
     accounts = {event.account_id for event in events}
-    query = select(wallets.c.account_id).where(wallets.c.account_id.in_(accounts)).order_by(wallets.c.account_id)
+    query = select(wallets.c.account_id).where(among(wallets.c.account_id, accounts)).order_by(wallets.c.account_id)
     await session.execute(query.with_for_update())
 
 

@@ -22,6 +22,7 @@ from billing.models import holds as table
 from kit import outbox
 from kit.database import WriteSession
 from kit.leases import finished
+from kit.sql import among
 from shared.contract import Event
 from shared.events import CreditsHeld, CreditsRefused, CreditsSettled, JobRequested
 from shared.events.credits import LedgerLine
@@ -238,7 +239,7 @@ def _by_account(events: Sequence[JobRequested | Terminal]) -> dict[str, Event]:
 async def _load(session: WriteSession, events: Sequence[JobRequested | Terminal]) -> dict[str, Hold]:
     """The row of each event's job, new where there is none. Raises AccountMismatchError."""
     jobs = sorted({event.job_id for event in events})
-    rows = await session.execute(select(*_STORED).where(table.c.job_id.in_(jobs)))
+    rows = await session.execute(select(*_STORED).where(among(table.c.job_id, jobs)))
     holds = {row.job_id: Hold(*row) for row in rows}
     for event in events:
         hold = holds.setdefault(event.job_id, Hold(event.job_id, event.account_id))

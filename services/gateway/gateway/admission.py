@@ -18,7 +18,7 @@ from sqlalchemy import insert, select
 
 from gateway import journal
 from gateway.errors import insufficient_credits, unknown_kind
-from gateway.models import balances, jobs
+from gateway.models import among, balances, jobs
 from gateway.owners import Owner, OwnerClient
 from gateway.schemas import JobCredits, JobDelivery, JobLinks, JobView, NewJob
 from kit import idempotency, outbox
@@ -188,7 +188,7 @@ async def write_orders(session: WriteSession, orders: Sequence[Order]) -> list[R
 async def _balances(session: WriteSession, account_ids: set[str]) -> dict[str, int]:
     if not account_ids:
         return {}
-    query = select(balances.c.account_id, balances.c.available).where(balances.c.account_id.in_(account_ids))
+    query = select(balances.c.account_id, balances.c.available).where(among(balances.c.account_id, account_ids))
     return {row.account_id: row.available for row in await session.execute(query)}
 
 
@@ -213,7 +213,6 @@ def _row(event: JobRequested) -> dict[str, Any]:
     return {
         "id": event.job_id,
         "account_id": event.account_id,
-        "next_seq": 2,
         "kind": event.kind,
         "input": event.input,
         "price": event.price,

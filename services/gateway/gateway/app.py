@@ -12,6 +12,7 @@ from gateway.limits import RateLimiter
 from gateway.models import metadata
 from gateway.openapi import PublicApi
 from gateway.owners import OwnerClient, owners
+from gateway.projections import lock_jobs
 from gateway.retention import Retention
 from gateway.settings import GatewaySettings
 from gateway.stream import Streams
@@ -107,6 +108,7 @@ def build(settings: GatewaySettings) -> Service:
             on(DeliverySucceeded, handlers.on_delivery_ended),
             on(DeliveryFailed, handlers.on_delivery_ended),
         ),
+        lock=lock_jobs,
         workers=(Retention(db),),
         invariants=INVARIANTS,
         background=(signals.run,),

@@ -49,10 +49,9 @@ async def request_cancel(session: WriteSession, *, account_id: str, job_id: str)
     now = datetime.now(UTC)
     event = JobCancelRequested(job_id=job_id, account_id=account_id, requested_at=now)
     outbox.add(session, event)
-    await journal.write(session, [journal.entry(event, job_id=job_id, seq=row.next_seq)])
-    changed = await session.execute(
-        update(jobs).where(*owned).values(cancel_requested_at=now, next_seq=row.next_seq + 1).returning(jobs)
-    )
+    last = await journal.last_seqs(session, [job_id])
+    await journal.write(session, [journal.entry(event, job_id=job_id, seq=last[job_id] + 1)])
+    changed = await session.execute(update(jobs).where(*owned).values(cancel_requested_at=now).returning(jobs))
     return changed.one()
 
 

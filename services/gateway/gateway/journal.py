@@ -1,12 +1,13 @@
 """The journal of a job: every event that belongs to it, numbered without a gap under the lock of the job's row."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
-from gateway.models import job_events
+from gateway.models import among, job_events
 from gateway.schemas import EventView, public_data
 from kit.database import ReadSession, WriteSession
 from shared.contract import Event
@@ -32,6 +33,13 @@ def entry(event: Event, *, job_id: str, seq: int) -> dict[str, Any]:
 async def write(session: WriteSession, entries: Sequence[dict[str, Any]]) -> None:
     """Store entries; the rows of their jobs are locked or new."""
     await session.execute(insert(job_events), entries)
+
+
+async def last_seqs(session: ReadSession | WriteSession, job_ids: Iterable[str]) -> Counter[str]:
+    """The number of each job's latest event, 0 without one. Whoever adds events has locked the rows of their jobs."""
+    latest = select(job_events.c.job_id, func.max(job_events.c.seq).label("seq")).group_by(job_events.c.job_id)
+    found = await session.execute(latest.where(among(job_events.c.job_id, job_ids)))
+    return Counter({row.job_id: row.seq for row in found})
 
 
 async def read(session: ReadSession, *, job_id: str, after: int = 0) -> list[EventView]:

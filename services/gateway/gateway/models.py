@@ -4,13 +4,25 @@
 live streams and the audit trail, numbered per job under the lock of the job's row.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, Integer, LargeBinary, SmallInteger, Text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    DateTime,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -29,6 +41,11 @@ def one_of(column: str, values: tuple[str, ...], *, name: str) -> CheckConstrain
 def moment(*, nullable: bool = False, now: bool = False) -> Column[Any]:
     """A column that holds a moment with its time zone."""
     return Column(DateTime(timezone=True), nullable=nullable, server_default=sa.func.now() if now else None)
+
+
+def among(column: Column[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    """``column = ANY(values)``: one text of SQL, and one prepared statement, for any number of values."""
+    return column == sa.any_(sa.literal(sorted(values), ARRAY(Text)))
 
 
 class Table(SQLModel, registry=registry()):
@@ -111,7 +128,6 @@ class Job(Table, table=True):
 
     id: str = Field(sa_column=Column(Text, primary_key=True))
     account_id: str = Field(sa_column=Column(Text, nullable=False))
-    next_seq: int = Field(default=1, sa_column=Column(Integer, nullable=False, server_default="1"))
     status: str = Field(default="queued", sa_column=Column(Text, nullable=False, server_default="queued"))
     rank: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
     # what was asked for

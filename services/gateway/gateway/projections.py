@@ -1,18 +1,19 @@
 """The read model: what the other services tell of jobs and wallets, as gateway shows it.
 
 One path for every event: lock the rows of the jobs in id order, number the events, apply what each event says to its
-own columns. A status moves forward only and a wallet keeps its highest version, so the order of arrival makes no
-difference to what is shown in the end. After the commit the job's live streams are woken.
+own columns; a row that says the same as before is only locked. A status moves forward only and a wallet keeps its
+highest version, so the order of arrival makes no difference to what is shown in the end. After the commit the job's
+live streams are woken.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, select, text, update
 
 from gateway import journal
-from gateway.models import TERMINAL, jobs
+from gateway.models import TERMINAL, among, jobs
 from kit.database import WriteSession, after_commit
 from kit.signals import Signals
 from shared.contract import Event
@@ -27,7 +28,7 @@ Change = Callable[[Row, E], Columns]
 """What an event sets in the row of its job; gets the row as it is."""
 
 RANK = {"queued": 0, "running": 1, **dict.fromkeys(TERMINAL, 2)}
-_STATE = (jobs.c.id, jobs.c.next_seq, jobs.c.status, jobs.c.rank, jobs.c.delivery)
+_STATE = (jobs.c.id, jobs.c.status, jobs.c.rank, jobs.c.delivery)
 
 _INSERT_STUBS = text(
     "INSERT INTO jobs (id, account_id, created_at)"
@@ -43,20 +44,28 @@ _KEEP_HIGHEST = text(
 )
 
 
+async def lock_jobs(session: WriteSession, events: Sequence[Event]) -> None:
+    """Lock the known jobs of a batch, in id order."""
+    job_ids = {event.correlation_id for event in events if event.correlation_id is not None}
+    await session.execute(select(jobs.c.id).where(among(jobs.c.id, job_ids)).order_by(jobs.c.id).with_for_update())
+
+
 async def project(session: WriteSession, events: Sequence[E], signals: Signals, *, change: Change[E]) -> None:
     """Add events to the journals of their jobs and apply them."""
     state = await _lock(session, events)
+    last = await journal.last_seqs(session, state)
     changes: dict[str, Columns] = defaultdict(dict)
     entries = []
     for event in events:
         row = state[_job_of(event)]
-        entries.append(journal.entry(event, job_id=row["id"], seq=row["next_seq"]))
-        changed = {**change(row, event), "next_seq": row["next_seq"] + 1}
-        changes[row["id"]] |= changed
-        row |= changed
+        last[row["id"]] += 1
+        entries.append(journal.entry(event, job_id=row["id"], seq=last[row["id"]]))
+        if changed := change(row, event):
+            changes[row["id"]] |= changed
+            row |= changed
     await journal.write(session, entries)
     await _update(session, changes)
-    wake = [(job_id, {"type": "event"}) for job_id in changes]
+    wake = [(job_id, {"type": "event"}) for job_id in state]
     after_commit(session, lambda: signals.send(*wake))
 
 
@@ -128,8 +137,8 @@ async def _lock(session: WriteSession, events: Sequence[Event]) -> dict[str, Col
     return locked
 
 
-async def _select(session: WriteSession, job_ids: Mapping[str, Any]) -> dict[str, Columns]:
-    query = select(*_STATE).where(jobs.c.id.in_(sorted(job_ids))).order_by(jobs.c.id).with_for_update()
+async def _select(session: WriteSession, job_ids: Iterable[str]) -> dict[str, Columns]:
+    query = select(*_STATE).where(among(jobs.c.id, job_ids)).order_by(jobs.c.id).with_for_update()
     return {row["id"]: dict(row) for row in (await session.execute(query)).mappings()}
 
 

@@ -169,7 +169,7 @@ def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None
         """Server-sent events of a job: its journal from the start or from where you left, then live."""
         row = await get_job(session, account_id=caller.account_id, job_id=job_id)
         seen = next((seq for seq in (last_event_id, after) if seq is not None), 0)
-        if is_complete(row) and seen >= row.next_seq - 1:
+        if is_complete(row) and seen >= (await journal.last_seqs(session, [job_id]))[job_id]:
             return Response(status_code=204)
         return StreamingResponse(
             streams.follow(account_id=caller.account_id, job_id=job_id, after=seen),

@@ -49,7 +49,6 @@ class Owner:
             async def parts():
                 for _ in range(3):
                     yield b"part"
-                    await asyncio.sleep(0)
 
             return StreamingResponse(parts(), media_type="application/x-parts", headers={"Keep-Alive": "5"})
 

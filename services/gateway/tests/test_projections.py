@@ -1,5 +1,6 @@
 """What other services tell becomes what customers see, in whatever order it arrives."""
 
+import asyncio
 import json
 
 import pytest
@@ -90,6 +91,23 @@ class TestProjections:
         entries = await rows_of("job_events")
         assert [entry["seq"] for entry in entries] == [1, 2, 3, 4, 5] * len(ids)
         assert {row["status"] for row in await rows_of("jobs")} == {"succeeded"}
+
+
+class TestReplicas:
+    async def test_two_that_meet_the_same_jobs_in_opposite_order_both_come_through(
+        self, gateway, customer, make, rows_of
+    ):
+        ids = [new_id("job") for _ in range(20)]
+        journeys = [make.journey(customer.account_id, job_id) for job_id in ids]
+        steps = list(zip(*journeys, strict=True))
+        ahead = [event for step in steps[:3] for event in step]
+        behind = [event for step in reversed(steps[3:]) for event in reversed(step)]
+
+        await asyncio.gather(gateway.edge.handle(records(*ahead)), gateway.edge.handle(records(*behind)))
+
+        assert {row["status"] for row in await rows_of("jobs")} == {"succeeded"}
+        assert len(await rows_of("job_events")) == 100
+        assert await rows_of("job_events", seq=6) == []
 
 
 def journeys(make, account_id):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import SecretStr
 
+import kit.cli
 from gateway import cli
 from gateway.app import build
 from gateway.retention import KEEP_JOURNAL, Retention
@@ -38,6 +39,7 @@ class TestCommands:
     @pytest.fixture
     def run(self, gateway, monkeypatch, capsys):
         """Run a command of gateway in its environment; exit code, output, errors."""
+        monkeypatch.setattr(kit.cli.logs, "configure", lambda *_, **__: None)  # it would outlive the test
         for name in [*WIRING, "database_url", "environment", "http_port", "kafka_bootstrap", "redis_url"]:
             value = getattr(gateway.settings, name)
             plain = value.get_secret_value() if isinstance(value, SecretStr) else value

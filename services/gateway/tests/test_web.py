@@ -11,7 +11,7 @@ import pytest
 from gateway.keys import create_key
 from gateway.schemas import EventView
 from gateway.sessions import COOKIE, create_ticket
-from gateway.web import formats, lanes, story
+from gateway.web import story
 from kit import testing
 from kit.service import Service
 from shared.ids import new_id, uuid7
@@ -59,6 +59,11 @@ async def finish(gateway: Service, make: Any, account_id: str, job_id: str) -> N
 def text_of(page: httpx.Response) -> str:
     """What a page says, without its tags."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
+
+
+def event_of(seq: int, service: str, event_id: str, *, at: datetime, cause: str | None = None) -> EventView:
+    wire_type = f"atelier.{service}.something-new.v1"
+    return EventView(seq=seq, id=event_id, type=wire_type, service=service, time=at, causation_id=cause, data={})
 
 
 class TestComingIn:
@@ -286,45 +291,6 @@ class TestStory:
         ]
 
         assert [event.id for event in story._by_cause(clocks_differ)] == [asked, held, made]
-
-
-def event_of(seq: int, service: str, event_id: str, *, at: datetime, cause: str | None = None) -> EventView:
-    wire_type = f"atelier.{service}.something-new.v1"
-    return EventView(seq=seq, id=event_id, type=wire_type, service=service, time=at, causation_id=cause, data={})
-
-
-class TestBraid:
-    def test_a_thread_runs_from_each_cause_through_the_rows_between_to_its_effects(self):
-        request, hold, other, end = lanes.weave(["gateway", "billing", "storage", "generation"], [None, 0, None, 0])
-
-        assert [thread.service for thread in request.tail] == ["gateway"]
-        assert [thread.service for thread in hold.head] == ["gateway", "gateway"]  # it passes, and it arrives
-        assert [thread.service for thread in other.tail] == ["gateway"]
-        assert [thread.service for thread in end.head] == ["gateway"]
-        assert end.tail == []
-
-    def test_a_service_that_is_not_known_has_a_lane_too(self):
-        assert lanes.lane_of("restoration") == lanes.lane_of("publishing")
-
-
-class TestFormats:
-    @pytest.mark.parametrize(
-        ("millicredits", "text"),
-        [(0, "0 credits"), (1_000, "1 credit"), (4_500, "4.5 credits"), (1_250_001, "1,250.001 credits")],
-    )
-    def test_credits_show_no_digit_more_than_it_takes(self, millicredits, text):
-        assert formats.credit_sum(millicredits) == text
-
-    def test_a_ledger_line_shows_its_direction(self):
-        assert formats.signed_amount(4_000) == "+4"
-        assert formats.signed_amount(-500) == "\N{MINUS SIGN}0.5"
-
-    @pytest.mark.parametrize(
-        ("seconds", "text"),
-        [(0.0384, "38 ms"), (1.94, "1.9 s"), (59.97, "1 min 00 s"), (125, "2 min 05 s"), (3_840, "1 h 04 min")],
-    )
-    def test_durations_read_at_a_glance(self, seconds, text):
-        assert formats.duration(timedelta(seconds=seconds)) == text
 
 
 class TestErrors:

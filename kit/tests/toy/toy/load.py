@@ -43,7 +43,7 @@ class Load:
             goal = goal or counted + marks
             return counted >= goal
 
-        await eventually(reached, timeout=40)
+        await eventually(reached, timeout=60)
 
     async def stop(self) -> None:
         """Commit no more."""
@@ -53,7 +53,7 @@ class Load:
     async def assert_exact(self) -> None:
         """All is sent and acknowledged; each mark counted once and caused an event; nothing was set aside."""
         await self.stop()
-        await eventually(lambda: settled(self._toy), timeout=40)
+        await eventually(lambda: settled(self._toy), timeout=60)
         made = await self._made()
         assert await total(self._toy) == len(made)
         assert await letters(self._toy) == []

@@ -44,7 +44,7 @@ async def toy_process(settings: ToySettings, *arguments: str) -> AsyncIterator[P
         stdin=DEVNULL,
     )
     try:
-        await eventually(lambda: _works(process, port), timeout=30)
+        await eventually(lambda: _works(process, port), timeout=90)
         yield process
     finally:
         if process.returncode is None:

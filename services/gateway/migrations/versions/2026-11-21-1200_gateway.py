@@ -84,7 +84,6 @@ def _create_jobs() -> None:
         "jobs",
         sa.Column("id", sa.Text, primary_key=True),
         sa.Column("account_id", sa.Text, nullable=False),
-        sa.Column("next_seq", sa.Integer, nullable=False, server_default="1"),
         sa.Column("status", sa.Text, nullable=False, server_default="queued"),
         sa.Column("rank", sa.SmallInteger, nullable=False, server_default="0"),
         sa.Column("kind", sa.Text, nullable=False, server_default="unknown"),

@@ -37,20 +37,29 @@ async function showDelivery() {
 
 function row(attempt) {
   const line = document.createElement("tr");
-  for (const text of [String(attempt.number), answerOf(attempt), `${attempt.duration_ms} ms`]) {
+  for (const text of [String(attempt.number), answerOf(attempt), tookOf(attempt)]) {
     line.append(Object.assign(document.createElement("td"), { textContent: text }));
   }
   line.lastElementChild.className = "number";
   return line;
 }
 
-const answerOf = (attempt) => (attempt.status_code ? `HTTP ${attempt.status_code}` : (attempt.error ?? "No answer"));
+const tookOf = ({ duration_ms: took }) => (took === null ? "" : `${took} ms`);
+
+function answerOf({ status_code: status, error_code: error, outcome }) {
+  if (status) return `HTTP ${status}`;
+  return error?.replaceAll("_", " ") ?? outcome ?? "Under way";
+}
+
+const DELIVERY_POLL_MS = 5000; // attempts are no events; only how a delivery ends is one
 
 localize(document);
 showDelivery().catch(() => {});
 if (isLive()) {
   const after = Math.max(0, ...[...story.querySelectorAll(".chain [id]")].map((moment) => Number(moment.id.split("-")[1])));
+  const watch = setInterval(() => showDelivery().catch(() => {}), DELIVERY_POLL_MS);
   await follow(jobId, { onEvent: refresh, isOver: () => !isLive(), after });
+  clearInterval(watch);
   await refresh();
   await showDelivery().catch(() => {});
 }
