@@ -1,4 +1,4 @@
-"""Customers who use nothing but the public API and never give up: they repeat a request under its key until answered."""
+"""Customers who use nothing but the public API and never give up: a request is repeated until it is answered."""
 
 import asyncio
 import base64
