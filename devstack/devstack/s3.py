@@ -82,7 +82,10 @@ class S3(Server):
 
 class Nanio(S3):
     def prepare(self) -> None:
-        """It makes its own directory."""
+        """Remove what a kill cut off: nanio writes metadata to a name that must be free, and would refuse that key."""
+        for half in self.directory.glob("*/.nanio-meta/**/*.json.tmp"):
+            if half.is_file():
+                half.unlink()
 
     def command(self) -> list[str | Path]:
         program("nanio", "cli.py", what="The S3 server")

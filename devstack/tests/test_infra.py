@@ -197,6 +197,19 @@ class TestS3:
         with Infra(directory, parts=("s3",), s3_kind="seaweedfs") as infra:
             survives_a_kill(infra)
 
+    def test_a_write_that_a_kill_cut_off_can_be_made_again(self, infra: Infra) -> None:
+        infra.s3.create_bucket("pictures")
+        half = infra.s3.directory / "pictures" / ".nanio-meta" / "cut" / "off.json.tmp"
+        infra.s3.kill()
+        half.parent.mkdir(parents=True)
+        half.write_text("{")
+        infra.s3.start()
+        infra.s3.wait_ready()
+
+        client_of(infra).put_object("pictures", "cut/off", io.BytesIO(b"bytes"), 5)
+
+        assert client_of(infra).stat_object("pictures", "cut/off").size == 5
+
     def test_a_wrong_key_is_refused(self, infra: Infra) -> None:
         stranger = Minio(f"{ports.HOST}:{infra.s3.port}", "somebody", "else", secure=False, region="us-east-1")
 
@@ -207,8 +220,7 @@ class TestS3:
 def survives_a_kill(infra: Infra) -> None:
     infra.s3.create_bucket("pictures")
     infra.s3.create_bucket("pictures")
-    keys = (infra.s3.access_key, infra.s3.secret_key)
-    client = Minio(f"{ports.HOST}:{infra.s3.port}", *keys, secure=False, region="us-east-1")
+    client = client_of(infra)
     client.put_object("pictures", "a/b", io.BytesIO(b"bytes"), 5, "image/png", metadata={"job": "1"})
 
     infra.s3.kill()
@@ -217,6 +229,11 @@ def survives_a_kill(infra: Infra) -> None:
 
     found = client.stat_object("pictures", "a/b")
     assert (found.size, found.content_type, found.metadata["x-amz-meta-job"]) == (5, "image/png", "1")
+
+
+def client_of(infra: Infra) -> Minio:
+    keys = (infra.s3.access_key, infra.s3.secret_key)
+    return Minio(f"{ports.HOST}:{infra.s3.port}", *keys, secure=False, region="us-east-1")
 
 
 class TestInfra:
