@@ -1,8 +1,8 @@
 """Lets writes that arrive within a few milliseconds share one transaction.
 
-A lone write is applied at once. While a transaction runs, and for a moment after a large one, further writes wait and
-form the next one, so the batch size follows the load by itself. When a batch fails for a reason of one of its items,
-each item is applied alone.
+A lone write is applied at once. While a transaction runs further writes wait and form the next one, so the batch size
+follows the load by itself; for writes that nobody waits for, a rest after a large one makes the next one larger. When a
+batch fails for a reason of one of its items, each item is applied alone.
 """
 
 import asyncio
@@ -21,17 +21,26 @@ Apply = Callable[[WriteSession, Sequence[T]], Awaitable[Sequence[R]]]
 class Coalescer(Generic[T, R]):
     """Shares transactions between concurrent callers of :meth:`submit`.
 
-    ``apply`` gets a session and the items of one transaction and returns one result per item, in order.
+    ``apply`` gets a session and the items of one transaction and returns one result per item, in order. ``rests``:
+    nobody waits for the answer, so it may come a moment later.
     """
 
     def __init__(
-        self, db: Database, apply: Apply[T, R], *, service: str, max_batch: int = 256, writers: int = 1
+        self,
+        db: Database,
+        apply: Apply[T, R],
+        *,
+        service: str,
+        max_batch: int = 256,
+        writers: int = 1,
+        rests: bool = False,
     ) -> None:
         self._db = db
         self._apply = apply
         self._service = service
         self._max_batch = max_batch
         self._writers = writers
+        self._rests = rests
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._draining = 0
         self._running: set[asyncio.Task[None]] = set()
@@ -55,7 +64,8 @@ class Coalescer(Generic[T, R]):
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
                 await self._write(batch)
-                await pacing.rest_after(len(batch))
+                if self._rests:
+                    await pacing.rest_after(len(batch))
         finally:
             # counted down here and not in a done callback: an item that came in between would wait for the next one
             self._draining -= 1

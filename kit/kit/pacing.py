@@ -6,8 +6,8 @@ waits, so a quiet system has no delay; under load the rest is hidden in the queu
 
 import asyncio
 
-LARGE = 24
-REST_SECONDS = 0.05
+LARGE = 8
+REST_SECONDS = 0.1
 
 
 async def rest_after(count: int) -> None:

@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Row, case, delete, select, update
+from sqlalchemy import Row, case, delete, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from generation import closing, steps
@@ -44,7 +44,7 @@ def next_move(run: Row[Any]) -> Move:
         return Move.NOTHING
     if run.hold == Hold.REFUSED:
         return Move.END
-    if run.state == RunState.RUNNING:
+    if run.state == RunState.RUNNING and run.state_before == RunState.RUNNING:
         return Move.STOP if run.cancel_requested_at is not None else Move.NOTHING
     return Move.END if run.cancel_requested_at is not None else Move.START
 
@@ -74,7 +74,8 @@ class Runs:
         detail = "This version of generation cannot make this kind of job."
         await closing.end(session, unable, causes=causes, unmade=FailureClass.INTERNAL, detail=detail)
         if able:
-            await session.execute(update(runs).where(_is_among(able)).values(state=RunState.RUNNING))
+            if waiting := [run for run in able if run.state == RunState.WAITING]:
+                await session.execute(update(runs).where(_is_among(waiting)).values(state=RunState.RUNNING))
             told = await steps.plan(session, self._worker, able, model=self._model, causes=causes)
             await closing.end_if_done(session, [run for run in able if run.job_id in told], causes=causes)
 
@@ -114,9 +115,11 @@ async def note_request(session: WriteSession, events: Sequence[JobRequested]) ->
 
 
 async def note_hold(session: WriteSession, events: Sequence[CreditsHeld]) -> Sequence[Row[Any]]:
-    """Billing holds the credits."""
+    """Billing holds the credits. A run that waited for nothing else is running with the same write."""
     rows = [{"job_id": event.job_id, "account_id": event.account_id, "hold": Hold.HELD} for event in events]
-    return await _note(session, rows, ("hold",))
+    ready = (runs.c.state == RunState.WAITING) & runs.c.kind.is_not(None)
+    ready &= runs.c.cancel_requested_at.is_(None) & ~runs.c.overdue
+    return await _note(session, rows, ("hold",), state=case((ready, RunState.RUNNING), else_=runs.c.state))
 
 
 async def note_refusal(session: WriteSession, events: Sequence[CreditsRefused]) -> Sequence[Row[Any]]:
@@ -170,16 +173,21 @@ async def forget(session: WriteSession, job_ids: Sequence[str]) -> None:
         await session.execute(delete(runs).where(among(runs.c.job_id, job_ids)))
 
 
-async def _note(session: WriteSession, rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Sequence[Row[Any]]:
-    """Set the columns ``told`` of each job's row, or make the row; returns the rows, locked."""
+async def _note(
+    session: WriteSession, rows: Sequence[dict[str, Any]], told: Sequence[str], **decided: Any
+) -> Sequence[Row[Any]]:
+    """Set the columns ``told`` of each job's row, and those that are ``decided`` by what it held, or make the row.
+
+    Returns the rows, locked, each with the ``state_before`` (none when it is new).
+    """
     unique = {row["job_id"]: row for row in rows}
     statement = insert(runs).from_select(*rows_of(runs, [unique[job_id] for job_id in sorted(unique)]))
-    changes: dict[str, Any] = {column: statement.excluded[column] for column in told}
+    changes: dict[str, Any] = {column: statement.excluded[column] for column in told} | decided
     if "due_at" in changes:
         # the timer of an ended run waits for the end of its retention
         changes["due_at"] = case((runs.c.state == RunState.ENDED, runs.c.due_at), else_=changes["due_at"])
     upsert = statement.on_conflict_do_update(index_elements=[runs.c.job_id], set_=changes)
-    return list(await session.execute(upsert.returning(runs)))
+    return list(await session.execute(upsert.returning(runs, literal_column("old.state").label("state_before"))))
 
 
 def _is_among(found: Sequence[Row[Any]]) -> Any:

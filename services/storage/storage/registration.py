@@ -54,7 +54,7 @@ class Registrar:
         self._db = db
         self._blobs = blobs
         self._thumbnails = thumbnails
-        self._verdicts: Coalescer[Verdict, bool] = Coalescer(db, self._settle, service="storage")
+        self._verdicts: Coalescer[Verdict, bool] = Coalescer(db, self._settle, service="storage", rests=True)
         self.worker = LeaseWorker(db, assets, self._work, service="storage", concurrency=128, lease_seconds=60)
 
     async def announce(self, session: WriteSession, artifacts: Sequence[ArtifactProduced]) -> None:
