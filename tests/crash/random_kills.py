@@ -1,6 +1,6 @@
 """Random kills: a crowd of customers against the whole system while its parts are killed and stopped, then a verdict.
 
-    python tests/crash/random_kills.py --jobs 1000 --faults 60 --seed 7
+    JOBS=1000 FAULTS=60 SEED=7 python tests/crash/random_kills.py
 
 The seed decides who asks for what and when, and which part is hit when; processes and the clock decide the rest.
 Exits with 1 when a promise was broken.
@@ -9,6 +9,7 @@ Exits with 1 when a promise was broken.
 import argparse
 import asyncio
 import json
+import logging
 import os
 import shutil
 import sys
@@ -16,6 +17,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -85,14 +88,16 @@ async def _settle(stack: Stack, seconds: float) -> None:
 
 def main() -> int:
     """Start a stack of its own, run, tell."""
+    chosen = partial(_chosen, os.environ)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=1000)
-    parser.add_argument("--faults", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--jobs", type=int, default=chosen("JOBS", 1000))
+    parser.add_argument("--faults", type=int, default=chosen("FAULTS", 60))
+    parser.add_argument("--seed", type=int, default=chosen("SEED", int(time.time())))
     parser.add_argument("--settle", type=float, default=300, help="seconds until everything must have ended")
-    parser.add_argument("--kafka-brokers", type=int, choices=(1, 3), default=1)
+    parser.add_argument("--kafka-brokers", type=int, choices=(1, 3), default=chosen("KAFKA_BROKERS", 1))
     arguments = parser.parse_args()
     os.environ |= SETTINGS
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every broker that is away
     data = DataDir(Path(tempfile.mkdtemp(prefix="atelier-crash-")))
     data.acquire()
     stack = Stack(data, Options(base_port=None, twins_only=True, kafka_brokers=arguments.kafka_brokers))
@@ -112,6 +117,11 @@ def main() -> int:
         stack.stop()
         data.release()
     return _tell(verdict, data)
+
+
+def _chosen(environment: Mapping[str, str], name: str, otherwise: int) -> int:
+    """A number that the person chose, as `make test-crash JOBS=100` hands it over."""
+    return int(environment.get(name) or otherwise)
 
 
 def _tell(verdict: Verdict, data: DataDir) -> int:
