@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from kit import dead_letters, invariants, logs, migrations, outbox, rewind, topics, tracing
 from kit.database import is_transient
-from kit.service import ROLES, Service
+from kit.service import ROLES, RoleDiedError, Service
 from kit.settings import ConfigurationError, ServiceSettings, load
 
 log = structlog.get_logger()
@@ -48,7 +48,11 @@ def main(
         print(f"{name}: the configuration is complete")
         return 0
     serving = arguments.run is _serve
-    logs.configure(name, log_format=settings.log_format if serving else "console", level=settings.log_level)
+    if serving:
+        logs.configure(name, log_format=settings.log_format, level=settings.log_level, stream=sys.stdout)
+    else:
+        # what a command answers is on stdout alone
+        logs.configure(name, log_format="console", level=settings.log_level, stream=sys.stderr)
     if serving:
         tracing.configure(name, settings.otlp_endpoint)
     try:
@@ -69,6 +73,9 @@ async def _execute(build: Build, settings: ServiceSettings, arguments: argparse.
     service = build(settings)
     try:
         return int(await arguments.run(service, arguments))
+    except RoleDiedError as error:
+        print(f"{service.name}: {error}", file=sys.stderr)
+        return 1
     except (KafkaError, OSError) as error:
         print(f"{service.name}: a server this command needs is away: {error}", file=sys.stderr)
         return 1

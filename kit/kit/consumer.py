@@ -7,6 +7,7 @@ read them are told at the start.
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -30,6 +31,7 @@ logging.getLogger("aiokafka.consumer.fetcher").setLevel(logging.INFO)
 
 POLL_MS = 500
 LAG_SECONDS = 5.0
+MIN_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 10.0
 # A broker that stands still is given up this long after a member of the group would be.
 PATIENCE_MS = 5_000
@@ -65,12 +67,15 @@ class Consumer:
 
     async def run(self) -> None:
         """Consume until cancelled; a batch in work is finished first."""
-        backoff = 0.2
+        backoff = MIN_BACKOFF_SECONDS
         while True:
+            began = time.monotonic()
             try:
                 await self._consume()
             except (KafkaError, TimeoutError, OSError) as error:
                 log.warning("consumer.waiting", service=self._service, reason=repr(error), retry_seconds=backoff)
+            if time.monotonic() - began > MAX_BACKOFF_SECONDS:
+                backoff = MIN_BACKOFF_SECONDS
             await asyncio.sleep(backoff)
             backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
 

@@ -1,14 +1,14 @@
-"""Structured logs on stdout: one JSON object a line, or readable lines; events are named ``noun.verb_past``."""
+"""Structured logs: one JSON object a line, or readable lines; events are named ``noun.verb_past``."""
 
 import logging
-import sys
+from typing import TextIO
 
 import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 
-def configure(service: str, *, log_format: str, level: str) -> None:
+def configure(service: str, *, log_format: str, level: str, stream: TextIO) -> None:
     """Set up structlog and send the standard library's loggers through it."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -18,15 +18,15 @@ def configure(service: str, *, log_format: str, level: str) -> None:
     ]
     renderer: Processor = structlog.processors.JSONRenderer()
     if log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty())
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -48,6 +48,10 @@ Background = Callable[[], Awaitable[None]]
 Closer = Callable[[], Awaitable[None]]
 
 
+class RoleDiedError(Exception):
+    """A role of this process ended by an error that nothing handles."""
+
+
 @dataclass
 class Service:
     """One of the five. ``topics`` are those it writes; those it reads follow from ``subscriptions``.
@@ -77,6 +81,8 @@ class Service:
     configure_app: Callable[[FastAPI], None] | None = None
     roles: frozenset[str] = frozenset(ROLES)
     stopping: bool = False
+    _server: "_Server | None" = field(default=None, init=False)
+    _dead_role: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         settings = self.settings
@@ -142,7 +148,11 @@ class Service:
         return app
 
     async def serve(self) -> None:
-        """Serve until SIGTERM or SIGINT, then stop gracefully."""
+        """Serve until SIGTERM or SIGINT, then stop gracefully.
+
+        Raises :class:`RoleDiedError` when a role ended by an unexpected error: half a service helps nobody, and whoever
+        supervises the process starts it again whole.
+        """
         config = uvicorn.Config(
             self.create_app(),
             host=self.settings.http_host,
@@ -152,7 +162,10 @@ class Service:
             timeout_graceful_shutdown=int(self.settings.drain_timeout.total_seconds()),
             server_header=False,
         )
-        await _Server(config, self).serve()
+        self._server = _Server(config, self)
+        await self._server.serve()
+        if self._dead_role:
+            raise RoleDiedError(f"the role {self._dead_role} died of an error it does not know; see role.died above")
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -195,8 +208,16 @@ class Service:
             await work()
 
         task = asyncio.create_task(run(), name=name)
-        task.add_done_callback(_tell_if_broken)
+        task.add_done_callback(self._stop_if_broken)
         return task
+
+    def _stop_if_broken(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or not (error := task.exception()):
+            return
+        log.critical("role.died", role=task.get_name(), exc_info=error)
+        self._dead_role = task.get_name()
+        if self._server is not None:
+            self._server.should_exit = True
 
     async def _send_the_rest(self) -> None:
         """Give the relay a moment to send what was just committed; what stays is sent at the next start."""
@@ -238,8 +259,3 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _tell_if_broken(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and (error := task.exception()):
-        log.critical("role.died", role=task.get_name(), exc_info=error)

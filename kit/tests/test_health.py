@@ -1,11 +1,14 @@
 """Health: live, ready and degraded are three things, and only the database decides over readiness."""
 
+import asyncio
+from dataclasses import replace
+
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
 from kit import outbox, testing
-from kit.service import Service
+from kit.service import RoleDiedError, Service
 from kit.testing import eventually, records
 from toy.app import build
 from toy.events import MarkMade
@@ -77,3 +80,14 @@ async def test_a_service_that_stops_is_not_ready(toy: Service) -> None:
     async with testing.client(toy) as http:
         answer = await http.get("/readyz")
     assert (answer.status_code, answer.json()) == (503, {"status": "stopping"})
+
+
+async def test_a_role_that_dies_of_an_error_it_does_not_know_ends_the_process(toy: Service) -> None:
+    async def die() -> None:
+        raise ZeroDivisionError
+
+    settings = toy.settings.model_copy(update={"http_port": 0})
+    broken = replace(toy, settings=settings, roles=frozenset({"api"}), background=[die])
+
+    with pytest.raises(RoleDiedError, match="background"):
+        await asyncio.wait_for(broken.serve(), 10)
