@@ -37,7 +37,7 @@ class TestOpenApi:
 
     @pytest.mark.slow
     @pytest.mark.timeout(300)
-    async def test_schemathesis_finds_nothing(self, system, customer) -> None:
+    async def test_schemathesis_finds_nothing(self, system, customer, tmp_path) -> None:
         process = await asyncio.create_subprocess_exec(
             Path(sys.executable).parent / "schemathesis",
             *("--config-file", Path(__file__).parent / "schemathesis.toml"),
@@ -46,6 +46,7 @@ class TestOpenApi:
             *("--exclude-path-regex", "/events$", "--exclude-operation-id", "revoke_api_key"),
             *("--max-examples", "20", "--phases", "examples,coverage,fuzzing"),
             *("--workers", "2", "--request-timeout", "20", "--seed", "1", "--no-color"),
+            cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
