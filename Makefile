@@ -67,11 +67,25 @@ check: lint types deps events-check env-check lock-check ## everything that need
 
 ##@ Test
 
-.PHONY: test test-fast
+.PHONY: test test-fast test-crash
 test: $(INSTALLED) ## everything, against real servers
-	@$(PY) -m pytest -n auto --dist loadgroup
+	@$(PY) -m pytest -n auto --dist loadgroup --whole
+test-crash: $(INSTALLED) ## 1,000 jobs under 60 random kills, then a verdict (JOBS=, FAULTS=, SEED=, KAFKA_BROKERS=3)
+	@JOBS=$(JOBS) FAULTS=$(FAULTS) SEED=$(SEED) KAFKA_BROKERS=$(KAFKA_BROKERS) $(PY) tests/crash/random_kills.py
 test-fast: $(INSTALLED) ## what needs no server, for the inner loop
 	@$(PY) -m pytest -n auto -m "not connected and not browser and not slow"
+
+##@ Bench
+
+BENCH_INSTALLED := .venv/.bench-installed
+$(BENCH_INSTALLED): bench/requirements.lock $(INSTALLED)
+	@$(PYTHON) tools/bootstrap.py bench/requirements.lock && touch $@
+
+.PHONY: bench bench-check
+bench: $(BENCH_INSTALLED) ## one table of all figures, and the same work by FastAPI and Celery (ARGS="race --rounds 3")
+	@$(PY) -m bench run $(ARGS)
+bench-check: $(INSTALLED) ## fail when a job costs more messages, rows, S3 requests or transactions than it may
+	@$(PY) -m bench check $(ARGS)
 
 ##@ Generated files
 
@@ -92,6 +106,16 @@ migration: $(INSTALLED) ## write a service's next migration (SVC=billing M="what
 	@$(PY) -m devstack migration $(SVC) "$(M)"
 invariants: $(INSTALLED) ## what must always hold, checked in every service of the running stack
 	@$(PY) -m devstack invariants
+
+##@ Deploy
+
+.PHONY: images manifests dashboards
+images: ## build the images of all services and of the twins (needs Docker)
+	@docker compose --profile twins build
+manifests: ## the Kubernetes manifests of an overlay (OVERLAY=production; needs kubectl)
+	@kubectl kustomize --load-restrictor LoadRestrictionsNone deploy/k8s/overlays/$(or $(OVERLAY),production)
+dashboards: $(INSTALLED) ## write Grafana's dashboards from their definitions
+	@$(PY) deploy/observability/dashboards.py
 
 ##@ Ops
 

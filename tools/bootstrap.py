@@ -1,4 +1,4 @@
-"""Makes the project's own environment with nothing but a Python: `python3 tools/bootstrap.py`.
+"""Makes the project's own environment with nothing but a Python: `python3 tools/bootstrap.py [more.lock ...]`.
 
 Gets `uv` into `.tools/`, then the locked packages and the workspace into `.venv/`. Every package is checked against a
 committed hash. Runs before anything is installed, on whatever Python the machine has, so it imports the standard
@@ -28,10 +28,14 @@ class BootstrapError(Exception):
 
 
 def main() -> int:
+    more = sys.argv[1:]
     try:
         require_platform()
         ensure_uv()
         ensure_venv()
+        if more:
+            install_more(more)
+            return 0
         install()
     except BootstrapError as error:
         print(f"atelier: {error}", file=sys.stderr)
@@ -92,6 +96,13 @@ def install() -> None:
     run("installing the locked packages", *pip, "--require-hashes", "-r", "requirements.lock", env=uv_environment())
     editable = [argument for member in MEMBERS for argument in ("-e", f"./{member}")]
     run("installing the workspace", *pip, "--no-deps", *editable, env=uv_environment())
+
+
+def install_more(locks: "list[str]") -> None:
+    """What only some targets need, into the environment that is there."""
+    for lock in locks:
+        command = [UV, "pip", "install", "--quiet", "--python", PYTHON, "--require-hashes", "-r", lock]
+        run(f"installing {lock}", *command, env=uv_environment())
 
 
 def uv_environment() -> "dict[str, str]":

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MEMBERS = ["shared", "kit", *sorted(f"services/{path.parent.name}" for path in ROOT.glob("services/*/pyproject.toml"))]
 MEMBERS += ["twins", "devstack"]
 UV_REQUIREMENT = "uv==0.13.9"
+BENCH = "bench/requirements.lock"
 
 
 def main() -> int:
@@ -44,7 +45,7 @@ def main() -> int:
 
 
 def locks() -> list[str]:
-    return ["tools/bootstrap.lock", "requirements.lock", *images()]
+    return ["tools/bootstrap.lock", "requirements.lock", BENCH, *images()]
 
 
 def images() -> list[str]:
@@ -60,6 +61,7 @@ def write(root: Path, *, upgrade: bool) -> None:
         compile_lock(root / "tools/bootstrap.lock", uv.name)
     members = [f"{member}/pyproject.toml" for member in MEMBERS]
     compile_lock(root / "requirements.lock", "pyproject.toml", *members, "--group", "dev", *more)
+    compile_lock(root / BENCH, "--group", "bench", "-c", str(root / "requirements.lock"), *more)
     for lock in images():
         pyproject = lock.replace("requirements.lock", "pyproject.toml")
         compile_lock(root / lock, pyproject, "-c", str(root / "requirements.lock"), *more)
