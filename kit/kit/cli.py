@@ -119,6 +119,13 @@ def _parser(name: str, extend: Extend | None) -> argparse.ArgumentParser:
 
     back = commands.add_parser("rewind", help="read topics again from a moment; the inbox skips what is known")
     back.add_argument("--to", required=True, type=datetime.fromisoformat, help="ISO 8601 with an offset")
+    back.add_argument(
+        "--wait",
+        type=float,
+        default=rewind.PATIENCE_SECONDS,
+        metavar="SECONDS",
+        help="for members that were killed to be forgotten (%(default)g)",
+    )
     back.set_defaults(run=_rewind)
 
     if extend is not None:
@@ -253,7 +260,11 @@ async def _rewind(service: Service, arguments: argparse.Namespace) -> int:
     names = [prefix + topic.name for topic in service.consumer_topics]
     try:
         moved = await rewind.rewind(
-            settings.kafka_bootstrap, group=prefix + service.name, topics=names, to=arguments.to
+            settings.kafka_bootstrap,
+            group=prefix + service.name,
+            topics=names,
+            to=arguments.to,
+            patience_seconds=arguments.wait,
         )
     except rewind.GroupActiveError as error:
         print(str(error), file=sys.stderr)

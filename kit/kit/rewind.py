@@ -1,5 +1,7 @@
 """Moves a consumer group back to a moment: after a restore, or to read a topic again. The inbox skips what is known."""
 
+import asyncio
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -7,17 +9,22 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, UnknownMemberIdError
 
+PATIENCE_SECONDS = 15.0
+"""The broker forgets a killed member after the session timeout of 10 s."""
+
 
 class GroupActiveError(Exception):
     """The group has running members, whose commits would undo the rewind."""
 
 
-async def rewind(bootstrap: str, *, group: str, topics: Sequence[str], to: datetime) -> int:
+async def rewind(
+    bootstrap: str, *, group: str, topics: Sequence[str], to: datetime, patience_seconds: float = PATIENCE_SECONDS
+) -> int:
     """Set every partition of ``topics`` to the first record at or after ``to``; returns the number of partitions.
 
-    Raises GroupActiveError when the service still runs.
+    Waits for members that were killed to be forgotten. Raises GroupActiveError when the service still runs then.
     """
-    await _refuse_active(bootstrap, group)
+    await _wait_for_members_to_leave(bootstrap, group, patience_seconds)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
@@ -41,16 +48,22 @@ async def rewind(bootstrap: str, *, group: str, topics: Sequence[str], to: datet
         await consumer.stop()
 
 
-async def _refuse_active(bootstrap: str, group: str) -> None:
+async def _wait_for_members_to_leave(bootstrap: str, group: str, patience_seconds: float) -> None:
+    give_up_at = time.monotonic() + patience_seconds
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        (description,) = await admin.describe_consumer_groups([group])
-        members = description.groups[0][5]
+        while await _members(admin, group):
+            if time.monotonic() >= give_up_at:
+                raise GroupActiveError(_stop_first(group))
+            await asyncio.sleep(0.5)
     finally:
         await admin.close()
-    if members:
-        raise GroupActiveError(_stop_first(group))
+
+
+async def _members(admin: AIOKafkaAdminClient, group: str) -> int:
+    (description,) = await admin.describe_consumer_groups([group])
+    return len(description.groups[0][5])
 
 
 async def _partitions(consumer: AIOKafkaConsumer, topic: str) -> set[int]:

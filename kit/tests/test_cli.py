@@ -156,7 +156,7 @@ class TestKafka:
         toy, moment = toy_on_kafka, "2020-01-01T00:00:00+00:00"
         async with toy.running():
             await eventually(lambda: toy.consumer.assigned)
-            code, _, err = await run("rewind", "--to", moment)
+            code, _, err = await run("rewind", "--to", moment, "--wait", "0")
             assert (code, len(err.splitlines()), "stop the service" in err) == (1, 1, True)
             await eventually(lambda: settled(toy))
         assert await run("rewind", "--to", moment) == (

@@ -20,6 +20,7 @@ from kit.testing import eventually, records
 from shared.contract import Event
 from toy.app import build
 from toy.events import JARS, MARKS, JarClosed, JarFilled, LidFound, MarkErased, MarkMade
+from toy.process import toy_process
 from toy.reading import counts, ids_of, letters, log_of, make_topics, name_of, settled, total, uncommitted
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -216,7 +217,21 @@ class TestOffsets:
         async with toy.running():
             await eventually(lambda: toy.consumer.assigned)
             with pytest.raises(GroupActiveError, match="stop the service"):
-                await rewind(toy.settings.kafka_bootstrap, group=group, topics=[name_of(toy, MARKS)], to=LONG_AGO)
+                await rewind(
+                    toy.settings.kafka_bootstrap,
+                    group=group,
+                    topics=[name_of(toy, MARKS)],
+                    to=LONG_AGO,
+                    patience_seconds=0,
+                )
+
+    async def test_a_rewind_waits_until_killed_members_are_forgotten(self, toy_on_kafka: Service) -> None:
+        toy = toy_on_kafka
+        group, bootstrap = toy.settings.kafka_topic_prefix + "toy", toy.settings.kafka_bootstrap
+        async with toy_process(toy.settings) as process:
+            process.kill()
+
+        assert await rewind(bootstrap, group=group, topics=[name_of(toy, MARKS)], to=LONG_AGO) == MARKS.partitions
 
 
 class TestStart:
