@@ -1,6 +1,7 @@
 """Three brokers that replicate: whichever is lost, nothing is lost, and nothing is reordered within a key."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,8 @@ from toy.process import toy_process
 from toy.reading import counts, log_of, make_topics, name_of, pending, settled, uncommitted
 
 pytestmark = pytest.mark.timeout(300)
+
+STANDSTILL_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +80,11 @@ class TestLoss:
             victim = await _coordinator(infra, toy)
             assert await _leads(victim, toy)
             victim.pause()
+            stood_still_since = time.monotonic()
             try:
                 await marks.progress(LEAD + 500)
+                while time.monotonic() - stood_still_since < STANDSTILL_SECONDS:
+                    await marks.progress(100)
             finally:
                 victim.resume()
             await marks.progress(500)
