@@ -37,7 +37,7 @@ lock-kafka: $(INSTALLED) ## remake the lock of Kafka's jars; the only target tha
 .PHONY: demo up down logs
 demo: $(INSTALLED) ## one picture from request to delivery, with every event and credit (PROMPT="...")
 	@$(PY) -m devstack demo
-up: $(INSTALLED) ## start everything and print one URL (KAFKA_BROKERS=3, S3=seaweedfs, ATELIER_PORT_BASE=8100)
+up: $(INSTALLED) ## start everything and print one URL (KAFKA_BROKERS=3, S3=seaweedfs, OBSERVE=1, ATELIER_PORT_BASE=8100)
 	@$(PY) -m devstack up
 down: $(INSTALLED) ## stop what `make up` started
 	@$(PY) -m devstack down

@@ -69,6 +69,7 @@ def _options() -> Options:
         base_port=_number("ATELIER_PORT_BASE", DEFAULT_BASE),
         kafka_brokers=_number("KAFKA_BROKERS", 1),
         s3=os.environ.get("S3") or "nanio",
+        observe=bool(_number("OBSERVE", 0)),
     )
 
 

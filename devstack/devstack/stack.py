@@ -15,11 +15,13 @@ from devstack.errors import StackError
 from devstack.infra import DEFAULT_BASE, Infra
 from devstack.jars import ensure_jars
 from devstack.ports import reserve
+from devstack.prometheus import Prometheus
 from devstack.server import Server
 from devstack.services import BUCKET, TWINS, Addresses, Program, make_services, make_twins
 from devstack.supervisor import Supervisor
 
 SERVICE_OFFSETS = {name: offset for offset, name in enumerate(SERVICES)} | {TWINS: 10}
+PROMETHEUS_OFFSET = 60
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Options:
     kafka_brokers: int = 1
     s3: str = "nanio"
     twins_only: bool = False
+    observe: bool = False
     record_archive: bool = False
 
 
@@ -56,11 +59,16 @@ class Stack:
         self.services = make_services(
             self.infra, self.credentials, data.logs, self.addresses, twins_only=options.twins_only
         )
+        self.observers: list[Prometheus] = []
+        if options.observe:
+            port = reserve() if base is None else base + PROMETHEUS_OFFSET
+            targets = {name: self.addresses.ports[name] for name in SERVICES}
+            self.observers.append(Prometheus(data.path / "prometheus", data.logs, port, targets))
         self._stopping = threading.Event()
 
     @property
     def parts(self) -> list[Server]:
-        return [*self.infra.servers, self.twins, *self.services]
+        return [*self.infra.servers, self.twins, *self.services, *self.observers]
 
     @property
     def url(self) -> str:
@@ -77,7 +85,8 @@ class Stack:
         ensure_jars()
         with ThreadPoolExecutor(len(self.parts)) as threads:
             try:
-                first = [part for part in (*self.infra.servers, self.twins) if part is not self.infra.postgres]
+                others = (*self.infra.servers, self.twins, *self.observers)
+                first = [part for part in others if part is not self.infra.postgres]
                 boots = [threads.submit(self._boot, part, told) for part in first]
                 self._boot(self.infra.postgres, told)
                 for name in SERVICES:
@@ -97,7 +106,7 @@ class Stack:
 
     def stop(self) -> None:
         self._stopping.set()
-        _side_by_side([*self.services, self.twins])
+        _side_by_side([*self.services, self.twins, *self.observers])
         _side_by_side(self.infra.servers)
 
     def _boot(self, part: Server, told: Callable[[Server], None]) -> None:

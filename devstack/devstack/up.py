@@ -84,6 +84,8 @@ def _start(stack: Stack) -> None:
         say("Pictures come from OpenAI and cost money, because an OpenAI key is exported.", "yellow")
     say(f"\nAtelier is up: {link}", "bold")
     say(f"The API is at {stack.url}, its key in {stack.data.path / 'account.json'}.")
+    for observer in stack.observers:
+        say(f"Its metrics and alerts are at {observer.url}.")
     say("Stop it with Ctrl-C here or `make down` anywhere.\n")
 
 
