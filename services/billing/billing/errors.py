@@ -4,7 +4,11 @@ from kit.problems import Problem
 
 
 class GrantConflictError(Exception):
-    """The key of a grant was used before, for another grant."""
+    """The business key was used before, for something else."""
+
+
+class UnknownGrantError(LookupError):
+    """No grant has this business key in this account; what paid for it may not have arrived yet."""
 
 
 class UnknownAccountError(LookupError):
@@ -18,3 +22,15 @@ class AccountMismatchError(ValueError):
 def unknown_price_version(version: str, known: list[str]) -> Problem:
     """404: the price book has no such version."""
     return Problem(404, "unknown_price_version", f"There is no price version {version!r}.", versions=known)
+
+
+def quote_not_found(quote_id: str) -> Problem:
+    """404: the account has no such quote."""
+    return Problem(404, "quote_not_found", f"There is no quote {quote_id!r}; quotes are kept for a week.")
+
+
+def unknown_kind(kind: str, known: list[str]) -> Problem:
+    """422: no job of this kind can be asked for."""
+    return Problem(
+        422, "unknown_kind", f"There are no jobs of kind {kind!r}; there are {', '.join(known)}.", kinds=known
+    )

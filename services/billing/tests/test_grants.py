@@ -7,14 +7,14 @@ from sqlalchemy import text
 
 from billing import cli
 from billing.errors import GrantConflictError, UnknownAccountError
-from billing.grants import adjust
+from billing.grants import grant_by_hand
 from kit.testing import emitted, records
 from shared.events import CreditsGranted, CreditsSettled
 
 
 async def give(service, account_id, amount, key):
     async with service.db.write() as session:
-        return await adjust(session, account_id=account_id, amount=amount, reason="thanks", key=key)
+        return await grant_by_hand(session, account_id=account_id, amount=amount, reason="thanks", key=key)
 
 
 async def alter(service, statement, **values):

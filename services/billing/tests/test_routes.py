@@ -20,6 +20,7 @@ class TestCredits:
         assert answer.json() == {
             "available": 46_000,
             "held": 4_000,
+            "debt": 0,
             "unit": "millicredits",
             "version": 2,
             "next_expiry": None,
@@ -139,7 +140,7 @@ class TestPrices:
 
         assert {"size": "1024x1024", "quality": "standard", "price": 4_000} in body["prices"]["image"]
         assert len(body["prices"]["image"]) == 6
-        assert {rule["failure"] for rule in body["refunds"]} == set(FailureClass)
+        assert {rule["outcome"] for rule in body["refunds"]} == {*FailureClass, "delivered"}
         assert body["version"] in body["versions"]
 
     async def test_an_unknown_version_is_told_with_those_that_exist(self, billing):

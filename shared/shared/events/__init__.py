@@ -1,22 +1,37 @@
 """Every event of Atelier, one module per topic. ``EVENTS`` is the list that documents and schemas are made from."""
 
 from shared.contract import Event
-from shared.events.accounts import AccountRegistered
+from shared.events.accounts import AccountRegistered, AccountSignedIn
 from shared.events.assets import AssetRejected, AssetStored
-from shared.events.credits import CreditsGranted, CreditsHeld, CreditsRefused, CreditsSettled, HoldOverdue
+from shared.events.credits import (
+    CreditsClawedBack,
+    CreditsExpired,
+    CreditsGranted,
+    CreditsHeld,
+    CreditsRefused,
+    CreditsSettled,
+    HoldOverdue,
+)
 from shared.events.deliveries import DeliveryFailed, DeliverySucceeded
 from shared.events.generation import ArtifactProduced, JobCancelled, JobFailed, JobRefused, JobSucceeded
 from shared.events.jobs import JobCancelRequested, JobRequested
+from shared.events.subscriptions import SubscriptionChanged
+from shared.events.webhooks import WebhookReceived
 
 EVENTS: tuple[type[Event], ...] = (
     JobRequested,
     JobCancelRequested,
     AccountRegistered,
+    AccountSignedIn,
+    WebhookReceived,
     CreditsHeld,
     CreditsRefused,
     HoldOverdue,
     CreditsSettled,
     CreditsGranted,
+    CreditsExpired,
+    CreditsClawedBack,
+    SubscriptionChanged,
     ArtifactProduced,
     JobSucceeded,
     JobFailed,
@@ -31,9 +46,12 @@ EVENTS: tuple[type[Event], ...] = (
 __all__ = [
     "EVENTS",
     "AccountRegistered",
+    "AccountSignedIn",
     "ArtifactProduced",
     "AssetRejected",
     "AssetStored",
+    "CreditsClawedBack",
+    "CreditsExpired",
     "CreditsGranted",
     "CreditsHeld",
     "CreditsRefused",
@@ -47,4 +65,6 @@ __all__ = [
     "JobRefused",
     "JobRequested",
     "JobSucceeded",
+    "SubscriptionChanged",
+    "WebhookReceived",
 ]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contract import Event, Topic, personal
-from shared.ids import AccountId, ApiKeyId, AssetId, JobId
+from shared.ids import AccountId, ApiKeyId, AssetId, JobId, QuoteId
 from shared.topics import GATEWAY_JOBS
 
 
@@ -33,6 +33,7 @@ class JobRequested(Event):
     price: int = Field(ge=0, description="Milli-credits to hold for all items together.")
     item_prices: tuple[int, ...] = Field(description="Milli-credits of each item, in order.")
     price_version: str
+    quote_id: QuoteId | None = Field(default=None, description="The quote whose price version was used.")
     requested_at: datetime
     deadline: datetime
     deliver: SealedWebhook | None = None

@@ -1,0 +1,173 @@
+"""What follows from Stripe's facts: credits are granted once per session and once per invoice, and taken back once per
+refund and dispute. Facts may come in any order and any number of times.
+"""
+
+import re
+from collections.abc import Sequence
+
+import structlog
+from sqlalchemy import Row, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.clawbacks import claw_back
+from billing.errors import GrantConflictError, UnknownGrantError
+from billing.grants import grant_plan_period, grant_purchase
+from billing.payments.errors import UnknownPriceError
+from billing.payments.facts import CheckoutFact, DisputeFact, Fact, InvoiceFact, RefundFact, SubscriptionFact
+from billing.payments.offers import Offers
+from billing.payments.restitution import restore
+from billing.payments.subscriptions import record_payment, record_subscription
+from billing.payments.tables import checkouts, purchases
+from kit.database import WriteSession
+
+log = structlog.get_logger()
+
+_ACCOUNT_ID = re.compile(r"acc_[0-9A-HJKMNP-TV-Z]{26}")
+
+
+class Fulfilment:
+    """Acts on facts, under the offers of the house. Each method says in a word what came of it."""
+
+    def __init__(self, offers: Offers, *, bonus: int) -> None:
+        self._offers = offers
+        self._bonus = bonus
+
+    async def apply(self, session: WriteSession, facts: Sequence[Fact]) -> str:
+        """Act on facts of one event; the last is the one that the event is about."""
+        outcome = "ignored"
+        for fact in facts:
+            match fact:
+                case CheckoutFact():
+                    outcome = await self._checkout(session, fact)
+                case InvoiceFact():
+                    outcome = await self._invoice(session, fact)
+                case SubscriptionFact():
+                    outcome = await self._subscription(session, fact)
+                case RefundFact():
+                    outcome = await _refund(session, fact)
+                case DisputeFact():
+                    outcome = await _dispute(session, fact)
+        return outcome
+
+    async def _checkout(self, session: WriteSession, fact: CheckoutFact) -> str:
+        mine = (checkouts.c.id == fact.checkout_id) & (checkouts.c.account_id == fact.account_id)
+        checkout = (await session.execute(select(checkouts).where(mine).with_for_update())).one_or_none()
+        if checkout is None:
+            return "ignored"
+        state = _state_of(fact)
+        if checkout.state != "paid":  # the last word
+            known = {"state": state, "session_id": fact.session_id}
+            await session.execute(update(checkouts).where(mine).values(known))
+        if state != "paid" or checkout.kind == "plan":  # the credits of a plan come with its invoices
+            return state
+        return await self._grant_pack(session, checkout, fact)
+
+    async def _grant_pack(self, session: WriteSession, checkout: Row[tuple[object, ...]], fact: CheckoutFact) -> str:
+        key = f"checkout:{fact.session_id}"
+        fresh = await grant_purchase(
+            session,
+            account_id=fact.account_id,
+            key=key,
+            amount=checkout.amount,
+            reason=checkout.offer,
+            bonus=self._bonus,
+        )
+        intents = (fact.payment_intent,) if fact.payment_intent else ()
+        await _remember(session, fact.account_id, key, intents, paid=fact.amount_paid, amount=checkout.amount)
+        return "granted" if fresh else "granted_before"
+
+    async def _invoice(self, session: WriteSession, fact: InvoiceFact) -> str:
+        if not _ACCOUNT_ID.fullmatch(fact.account_id) or fact.status != "paid":
+            return "ignored" if fact.status == "paid" else "unpaid"
+        plan = self._offers.plan_of_price(fact.price_id)
+        if plan is None:
+            raise UnknownPriceError(f"invoice {fact.invoice_id} was paid for {fact.price_id}, which is no plan")
+        key, amount = f"invoice:{fact.invoice_id}", plan.amount * fact.quantity
+        try:
+            fresh = await grant_plan_period(
+                session,
+                account_id=fact.account_id,
+                key=key,
+                amount=amount,
+                plan=plan.name,
+                period_end=fact.period_end,
+                bonus=self._bonus,
+                rollover=plan.rollover,
+            )
+        except GrantConflictError:  # the plan was changed in the settings since; what was granted then stands
+            return "granted_before"
+        await _remember(session, fact.account_id, key, fact.payment_intents, paid=fact.amount_paid, amount=amount)
+        await record_payment(session, fact, offers=self._offers)
+        return "granted" if fresh else "granted_before"
+
+    async def _subscription(self, session: WriteSession, fact: SubscriptionFact) -> str:
+        if not _ACCOUNT_ID.fullmatch(fact.account_id):
+            return "ignored"
+        return await record_subscription(session, fact, offers=self._offers, bonus=self._bonus)
+
+
+async def _refund(session: WriteSession, fact: RefundFact) -> str:
+    purchase = await _purchase_of(session, fact.payment_intent)
+    key = f"refund:{fact.refund_id}"
+    if purchase is None:
+        return "ignored"
+    if fact.status in {"failed", "canceled"}:
+        return await restore(session, account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
+    if fact.status == "requires_action":
+        return "waiting"
+    return await _take_back(session, purchase, key=key, money=fact.amount, reason="refunded")
+
+
+async def _dispute(session: WriteSession, fact: DisputeFact) -> str:
+    purchase = await _purchase_of(session, fact.payment_intent)
+    key = f"dispute:{fact.dispute_id}"
+    if purchase is None or fact.status.startswith("warning_"):  # an inquiry: no money has moved
+        return "ignored"
+    if fact.status in {"won", "prevented"}:
+        return await restore(session, account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
+    return await _take_back(session, purchase, key=key, money=fact.amount, reason="disputed")
+
+
+async def _take_back(
+    session: WriteSession, purchase: Row[tuple[object, ...]], *, key: str, money: int, reason: str
+) -> str:
+    """Take the share of the credits that this part of the money paid for, rounded up."""
+    amount = -(-purchase.amount * min(money, purchase.paid) // purchase.paid)
+    try:
+        fresh = await claw_back(
+            session,
+            account_id=purchase.account_id,
+            key=key,
+            grant_key=purchase.grant_key,
+            amount=amount,
+            reason=reason,
+        )
+    except UnknownGrantError:
+        log.error("clawback.without_grant", account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
+        raise
+    return "taken_back" if fresh else "taken_back_before"
+
+
+async def _purchase_of(session: WriteSession, payment_intent: str | None) -> Row[tuple[object, ...]] | None:
+    query = select(purchases).where(purchases.c.payment_intent == payment_intent)
+    return (await session.execute(query)).one_or_none()
+
+
+async def _remember(
+    session: WriteSession, account_id: str, grant_key: str, intents: Sequence[str], *, paid: int, amount: int
+) -> None:
+    rows = [
+        {"payment_intent": intent, "account_id": account_id, "grant_key": grant_key, "paid": paid, "amount": amount}
+        for intent in intents
+        if paid
+    ]
+    if rows:
+        await session.execute(insert(purchases).values(rows).on_conflict_do_nothing())
+
+
+def _state_of(fact: CheckoutFact) -> str:
+    if fact.payment_status in {"paid", "no_payment_required"}:
+        return "paid"
+    if fact.status == "complete":
+        return "failed" if fact.payment_failed else "processing"
+    return "expired" if fact.status == "expired" else "open"
