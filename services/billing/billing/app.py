@@ -8,6 +8,7 @@ from billing.overdue import overdue_worker
 from billing.quote_routes import make_quote_router
 from billing.routes import make_router
 from billing.settings import BillingSettings
+from billing.spend_limit_routes import make_spend_limit_router
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.identity import Verifier
@@ -38,7 +39,7 @@ def build(settings: BillingSettings) -> Service:
         metadata=metadata,
         migrations=migrations_folder(__file__),
         topics=(BILLING_CREDITS,),
-        routers=(make_router(terms), make_quote_router(terms)),
+        routers=(make_router(terms), make_quote_router(terms), make_spend_limit_router(terms)),
         subscriptions=(
             on(AccountRegistered, handlers.on_account_registered),
             on(AccountSignedIn, handlers.on_account_signed_in),

@@ -34,3 +34,18 @@ def unknown_kind(kind: str, known: list[str]) -> Problem:
     return Problem(
         422, "unknown_kind", f"There are no jobs of kind {kind!r}; there are {', '.join(known)}.", kinds=known
     )
+
+
+def spend_limit_not_found(limit_id: str) -> Problem:
+    """404: the account has no such limit."""
+    return Problem(404, "spend_limit_not_found", f"There is no spend limit {limit_id!r}.")
+
+
+def spend_limit_exists() -> Problem:
+    """409: there is one limit per API key (or account), measure and period."""
+    return Problem(409, "spend_limit_exists", "There is such a limit already; change its cap instead.")
+
+
+def too_many_spend_limits(most: int) -> Problem:
+    """409: an account has so many limits at most."""
+    return Problem(409, "too_many_spend_limits", f"An account has at most {most} spend limits; remove one first.")

@@ -48,6 +48,13 @@ class Hold:
     due_at: datetime | None = None
     traceparent: str | None = None
 
+    def note_request(self, event: JobRequested) -> None:
+        """Keep what was asked."""
+        self.requested_by = event.envelope.id
+        self.traceparent = event.envelope.traceparent
+        self.price, self.price_version, self.deadline = event.price, event.price_version, event.deadline
+        self.quote_id = event.quote_id
+
     @property
     def wants_settlement(self) -> bool:
         """Both halves are known, and there is something to settle: a refused job owes nothing but by mishap."""

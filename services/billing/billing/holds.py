@@ -16,6 +16,7 @@ from billing.hold_rows import Hold, load, store
 from billing.ledger import AVAILABLE, HELD, Book
 from billing.quotes import check_quote, cited_quotes
 from billing.settlements import note_outcome, settle
+from billing.spend_guard import SpendGuard
 from billing.terms import Terms
 from kit import outbox
 from kit.database import WriteSession
@@ -34,17 +35,25 @@ async def request_holds(session: WriteSession, events: Sequence[JobRequested], *
     book = await open_wallets(session, _by_account(events), bonus=terms.registration_bonus)
     holds = await load(session, book, events)
     cited = await cited_quotes(session, events)
+    guard = await SpendGuard.open(session, book, events)
     changed: dict[str, Hold] = {}
     for event in events:
         hold = holds[event.job_id]
         if hold.state != "awaited":
             continue
-        _answer(session, book, hold, event, cited=cited, grace=terms.hold_grace)
+        refusal = _check_price(event, cited) or _check_funds(event, book) or guard.check(event)
+        if refusal is None:
+            _hold(session, book, hold, event, grace=terms.hold_grace)
+            guard.count(event)
+        else:
+            _refuse(session, book, hold, event, refusal)
+        guard.tell(session, event, available=book.wallet(event.account_id).available)
         if hold.wants_settlement:
             settle(session, book, hold, cause=event)
         changed[hold.job_id] = hold
     await store(session, changed.values())
     await book.write(session)
+    await guard.write(session)
 
 
 async def record_outcomes(session: WriteSession, events: Sequence[Terminal], *, terms: Terms) -> None:
@@ -65,31 +74,6 @@ async def record_outcomes(session: WriteSession, events: Sequence[Terminal], *, 
     await book.write(session)
 
 
-def _answer(
-    session: WriteSession, book: Book, hold: Hold, event: JobRequested, *, cited: Mapping[str, Any], grace: timedelta
-) -> None:
-    hold.requested_by = event.envelope.id
-    hold.traceparent = event.envelope.traceparent
-    hold.price, hold.price_version, hold.deadline = event.price, event.price_version, event.deadline
-    hold.quote_id = event.quote_id
-    spendable, debt = book.spendable(event.account_id), book.wallet(event.account_id).debt
-    refusal = _check_price(event, cited) or _check_funds(event, spendable=spendable, debt=debt)
-    if refusal is None:
-        _hold(session, book, hold, event)
-        hold.due_at = event.deadline + grace
-        return
-    hold.state, (hold.refusal, detail) = "refused", refusal
-    refused = CreditsRefused(
-        account_id=event.account_id,
-        job_id=event.job_id,
-        code=hold.refusal,
-        detail=detail,
-        needed=event.price,
-        available=spendable - debt,
-    )
-    outbox.add(session, refused, cause=event)
-
-
 def _check_price(event: JobRequested, cited: Mapping[str, Any]) -> tuple[str, str] | None:
     """Price the job again, by its quote if it cites one; code and detail of what is wrong, if anything."""
     try:
@@ -106,17 +90,33 @@ def _check_price(event: JobRequested, cited: Mapping[str, Any]) -> tuple[str, st
     return check_quote(event, job_input, cited)
 
 
-def _check_funds(event: JobRequested, *, spendable: int, debt: int) -> tuple[str, str] | None:
-    if debt:
+def _check_funds(event: JobRequested, book: Book) -> tuple[str, str] | None:
+    if debt := book.wallet(event.account_id).debt:
         return "balance_negative", f"A refund or dispute left the balance {debt} milli-credits below zero. Add credits."
+    spendable = book.spendable(event.account_id)
     if event.price <= spendable:
         return None
     detail = f"The job needs {event.price} milli-credits and {spendable} are available. Add credits and try again."
     return "insufficient_credits", detail
 
 
-def _hold(session: WriteSession, book: Book, hold: Hold, event: JobRequested) -> None:
-    hold.state, hold.held = "open", event.price
+def _refuse(session: WriteSession, book: Book, hold: Hold, event: JobRequested, refusal: tuple[str, str]) -> None:
+    hold.note_request(event)
+    hold.state, (hold.refusal, detail) = "refused", refusal
+    refused = CreditsRefused(
+        account_id=event.account_id,
+        job_id=event.job_id,
+        code=hold.refusal,
+        detail=detail,
+        needed=event.price,
+        available=book.spendable(event.account_id) - book.wallet(event.account_id).debt,
+    )
+    outbox.add(session, refused, cause=event)
+
+
+def _hold(session: WriteSession, book: Book, hold: Hold, event: JobRequested, *, grace: timedelta) -> None:
+    hold.note_request(event)
+    hold.state, hold.held, hold.due_at = "open", event.price, event.deadline + grace
     hold.funding = book.fund(event.account_id, event.price)
     lines = [
         line

@@ -57,6 +57,7 @@ class Wallet:
     """A locked wallet as this transaction leaves it.
 
     ``debt`` is what a clawback found no credits for. While there is one, no grant has anything left to spend.
+    ``guarded``: there are spend limits to look for.
     """
 
     account_id: str
@@ -64,6 +65,7 @@ class Wallet:
     held: int
     version: int
     debt: int
+    guarded: bool
 
 
 @dataclass(slots=True)

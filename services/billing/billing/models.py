@@ -55,6 +55,7 @@ class Wallet(Table, table=True):
     held: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
     version: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
     debt: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    guarded: bool = Field(sa_column=Column(sa.Boolean, nullable=False, server_default=sa.false()))  # has spend limits
 
 
 class Grant(Table, table=True):
@@ -215,4 +216,33 @@ quotes = sa.Table(
     CheckConstraint("price >= 0", name="quotes_price_not_negative"),
     CheckConstraint("valid_until > created_at", name="quotes_valid_for_a_while"),
     Index("quotes_of_account", "account_id", "valid_until"),
+)
+
+# One row per cap, with what was used of it in its period; the measure ``balance`` is an alert at an amount instead.
+spend_limits = sa.Table(
+    "spend_limits",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, sa.ForeignKey("wallets.account_id"), nullable=False),
+    Column("api_key_id", Text, nullable=True),  # null: all of the account
+    Column("measure", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("cap", BigInteger, nullable=False),  # milli-credits, jobs or millionths of a dollar
+    Column("period_start", DateTime(timezone=True), nullable=False),
+    Column("used", BigInteger, nullable=False, server_default="0"),
+    Column("told", sa.SmallInteger, nullable=False, server_default="0"),  # highest alert of this period, in percent
+    Column("reached_at", DateTime(timezone=True), nullable=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    one_of("measure", ("credits", "jobs", "provider_usd", "balance"), name="spend_limits_measure"),
+    one_of("period", ("day", "month"), name="spend_limits_period"),
+    CheckConstraint("cap >= 0 AND used >= 0", name="spend_limits_not_negative"),
+    CheckConstraint("measure <> 'balance' OR api_key_id IS NULL", name="spend_limits_balance_of_account"),
+    UniqueConstraint(
+        "account_id",
+        "api_key_id",
+        "measure",
+        "period",
+        name="spend_limits_once",
+        postgresql_nulls_not_distinct=True,
+    ),
 )

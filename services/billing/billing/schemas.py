@@ -1,10 +1,14 @@
 """What billing's routes answer. Amounts are integers in milli-credits; 1,000 of them are one credit."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from billing.spend_limits import Measure, Period, SpendLimit, State
+from shared.ids import ApiKeyId
+
+MAX_CAP = 10**15
 Unit = Literal["millicredits"]
 
 
@@ -244,3 +248,73 @@ class Prices(BaseModel):
     versions: list[str] = Field(description="Every version that can be asked for, oldest first.")
     prices: PriceTable = Field(description="The price table.")
     refunds: list[RefundView] = Field(description="What is paid for items that fail: only delivered items are charged.")
+
+
+class NewSpendLimit(BaseModel):
+    """A cap, or an alert at a balance."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    measure: Measure = Field(
+        description="What is counted: `credits` held, `jobs` started, `provider_usd` by list price; or `balance`, which"
+        " refuses nothing and tells once a period when the balance falls below the amount."
+    )
+    period: Period = Field(description="`day` or `month`, in UTC.")
+    cap: int = Field(
+        ge=0,
+        le=MAX_CAP,
+        description="In milli-credits (`credits`, `balance`), jobs, or millionths of a US dollar (`provider_usd`).",
+        examples=[100_000],
+    )
+    api_key_id: ApiKeyId | None = Field(default=None, description="Only jobs of this API key; default: all.")
+
+    @model_validator(mode="after")
+    def _balance_is_the_accounts(self) -> Self:
+        if self.measure == "balance" and self.api_key_id is not None:
+            raise ValueError("a balance belongs to the account, so an alert at it has no api_key_id")
+        return self
+
+
+class SpendLimitCap(BaseModel):
+    """A new amount for a limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cap: int = Field(ge=0, le=MAX_CAP, description="The new amount, in the unit of the limit.", examples=[200_000])
+
+
+class SpendLimitView(BaseModel):
+    """A limit and where it stands."""
+
+    id: str = Field(description="Id of the limit.", examples=["cap_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"])
+    measure: Measure = Field(description="What is counted.")
+    unit: str = Field(description="`millicredits`, `jobs` or `micro_usd`.", examples=["millicredits"])
+    period: Period = Field(description="`day` or `month`, in UTC.")
+    api_key_id: str | None = Field(description="The API key whose jobs count, if not all.")
+    cap: int = Field(description="The amount.", examples=[100_000])
+    used: int = Field(description="Counted in this period: what was held for jobs, delivered or not.", examples=[8_000])
+    period_start: datetime = Field(description="When the counted period began.")
+    state: State = Field(description="`active`; `grace` for 24 hours after the cap is reached; then `paused`.")
+    reached_at: datetime | None = Field(description="When the cap was reached, if it was.")
+
+    @classmethod
+    def of(cls, limit: SpendLimit, now: datetime) -> Self:
+        """The view of a limit whose period is that of ``now``."""
+        return cls(
+            id=limit.id,
+            measure=limit.measure,
+            unit={"jobs": "jobs", "provider_usd": "micro_usd"}.get(limit.measure, "millicredits"),
+            period=limit.period,
+            api_key_id=limit.api_key_id,
+            cap=limit.cap,
+            used=limit.used,
+            period_start=limit.period_start,
+            state=limit.state(now),
+            reached_at=limit.reached_at,
+        )
+
+
+class SpendLimits(BaseModel):
+    """All limits of an account."""
+
+    data: list[SpendLimitView] = Field(description="The limits, oldest first.")

@@ -4,6 +4,7 @@ from shared.contract import Event
 from shared.events.accounts import AccountRegistered, AccountSignedIn
 from shared.events.assets import AssetRejected, AssetStored
 from shared.events.credits import (
+    BalanceLow,
     CreditsClawedBack,
     CreditsExpired,
     CreditsGranted,
@@ -11,6 +12,7 @@ from shared.events.credits import (
     CreditsRefused,
     CreditsSettled,
     HoldOverdue,
+    SpendAlert,
 )
 from shared.events.deliveries import DeliveryFailed, DeliverySucceeded
 from shared.events.generation import ArtifactProduced, JobCancelled, JobFailed, JobRefused, JobSucceeded
@@ -31,6 +33,8 @@ EVENTS: tuple[type[Event], ...] = (
     CreditsGranted,
     CreditsExpired,
     CreditsClawedBack,
+    BalanceLow,
+    SpendAlert,
     SubscriptionChanged,
     ArtifactProduced,
     JobSucceeded,
@@ -50,6 +54,7 @@ __all__ = [
     "ArtifactProduced",
     "AssetRejected",
     "AssetStored",
+    "BalanceLow",
     "CreditsClawedBack",
     "CreditsExpired",
     "CreditsGranted",
@@ -65,6 +70,7 @@ __all__ = [
     "JobRefused",
     "JobRequested",
     "JobSucceeded",
+    "SpendAlert",
     "SubscriptionChanged",
     "WebhookReceived",
 ]

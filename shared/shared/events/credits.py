@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contract import Event, Topic
-from shared.ids import AccountId, AssetId, GrantId, JobId
+from shared.ids import AccountId, ApiKeyId, AssetId, GrantId, JobId
 from shared.topics import BILLING_CREDITS
 
 
@@ -59,7 +59,7 @@ class CreditsRefused(Event):
     """The hold was refused; the job ends ``refused``.
 
     ``code``: insufficient_credits, balance_negative, price_mismatch, unknown_price, unknown_quote, quote_expired,
-    quote_mismatch.
+    quote_mismatch, spend_cap_reached.
     """
 
     topic: ClassVar[Topic] = BILLING_CREDITS
@@ -143,3 +143,31 @@ class CreditsClawedBack(Event):
     available: int = Field(description="Below zero while the account owes something.")
     held: int
     wallet_version: int = Field(ge=1)
+
+
+class SpendAlert(Event):
+    """A spend limit is used by half, by 80 % or wholly; each is told once per period. At 100 new jobs are refused."""
+
+    topic: ClassVar[Topic] = BILLING_CREDITS
+
+    account_id: AccountId
+    limit_id: str
+    api_key_id: ApiKeyId | None = None
+    measure: str = Field(description="credits (milli-credits), jobs, provider_usd (millionths of a US dollar)")
+    period: str = Field(description="day, month")
+    period_start: datetime
+    threshold: int = Field(description="Percent: 50, 80 or 100.")
+    used: int
+    cap: int
+    state: str = Field(description="active, grace, paused")
+
+
+class BalanceLow(Event):
+    """A hold took the balance below an amount that the account wants to hear of; told once per period."""
+
+    topic: ClassVar[Topic] = BILLING_CREDITS
+
+    account_id: AccountId
+    limit_id: str
+    threshold: int = Field(description="The amount, in milli-credits.")
+    available: int
