@@ -17,7 +17,7 @@ from shared.events.generation import Terminal
 
 async def lock_wallets(session: WriteSession, events: Sequence[Any]) -> None:
     """Lock the known wallets of a batch, in id order."""
-    accounts = {event.account_id for event in events}
+    accounts = {event.account_id for event in events if hasattr(event, "account_id")}
     query = select(wallets.c.account_id).where(wallets.c.account_id.in_(accounts)).order_by(wallets.c.account_id)
     await session.execute(query.with_for_update())
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from billing.payments.settings import PaymentSettings
 from billing.terms import Terms
-from kit.settings import ServiceSettings
 from shared.prices import MILLICREDITS
 
 
-class BillingSettings(ServiceSettings):
+class BillingSettings(PaymentSettings):
     """What billing needs beside the settings of every service."""
 
     model_config = SettingsConfigDict(env_prefix="BILLING_", frozen=True, extra="ignore")

@@ -108,7 +108,7 @@ class Courier:
         try:
             response = await self._client.post(endpoint["url"], content=body, headers=headers)
             outcome, accepted = str(response.status_code), response.is_success
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             outcome, accepted = type(error).__name__, False
         if tampering is not None:
             outcome, accepted = f"{tampering} {outcome}", False

@@ -1,4 +1,4 @@
-"""What Stripe says about its objects, reduced to what billing acts on. ``account_id`` is what billing wrote there itself."""
+"""What Stripe says about its objects, reduced to what billing acts on. ``account_id`` is what billing wrote there."""
 
 from dataclasses import dataclass
 from datetime import datetime

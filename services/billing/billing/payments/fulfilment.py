@@ -5,12 +5,11 @@ refund and dispute. Facts may come in any order and any number of times.
 import re
 from collections.abc import Sequence
 
-import structlog
 from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.clawbacks import claw_back
-from billing.errors import GrantConflictError, UnknownGrantError
+from billing.errors import GrantConflictError
 from billing.grants import grant_plan_period, grant_purchase
 from billing.payments.errors import UnknownPriceError
 from billing.payments.facts import CheckoutFact, DisputeFact, Fact, InvoiceFact, RefundFact, SubscriptionFact
@@ -19,8 +18,6 @@ from billing.payments.restitution import restore
 from billing.payments.subscriptions import record_payment, record_subscription
 from billing.payments.tables import checkouts, purchases
 from kit.database import WriteSession
-
-log = structlog.get_logger()
 
 _ACCOUNT_ID = re.compile(r"acc_[0-9A-HJKMNP-TV-Z]{26}")
 
@@ -133,18 +130,14 @@ async def _take_back(
 ) -> str:
     """Take the share of the credits that this part of the money paid for, rounded up."""
     amount = -(-purchase.amount * min(money, purchase.paid) // purchase.paid)
-    try:
-        fresh = await claw_back(
-            session,
-            account_id=purchase.account_id,
-            key=key,
-            grant_key=purchase.grant_key,
-            amount=amount,
-            reason=reason,
-        )
-    except UnknownGrantError:
-        log.error("clawback.without_grant", account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
-        raise
+    fresh = await claw_back(
+        session,
+        account_id=purchase.account_id,
+        key=key,
+        grant_key=purchase.grant_key,
+        amount=amount,
+        reason=reason,
+    )
     return "taken_back" if fresh else "taken_back_before"
 
 

@@ -1,7 +1,7 @@
 """Events of Stripe on their way to their effect: noted once, then looked into by a leased worker.
 
-Handling is three steps: fetch what Stripe says now (no transaction open), act on it, and close the row in the same transaction.
-A process that dies in between loses its lease, and the next one fetches again.
+Handling is three steps: fetch what Stripe says now (no transaction open), act on it, and close the row in the same
+transaction. A process that dies in between loses its lease, and the next one fetches again.
 """
 
 from collections.abc import Sequence

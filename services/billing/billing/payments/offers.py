@@ -1,4 +1,4 @@
-"""What is sold: packs of credits once, and plans that bring credits every period. Settings, not code, name the prices."""
+"""What is sold: packs of credits once, and plans that bring credits every period. Settings name their prices."""
 
 from collections.abc import Sequence
 from datetime import timedelta

@@ -32,7 +32,7 @@ NO_PORTAL: Responses = {
 UNKNOWN: Responses = {404: {"description": "There is no such checkout session."}}
 
 
-def make_router(shop: Shop, offers: Offers) -> APIRouter:
+def make_payment_router(shop: Shop, offers: Offers) -> APIRouter:
     """The routes of payments."""
     router = APIRouter(prefix="/v1", tags=["payments"])
 

@@ -1,7 +1,7 @@
 """The shop window: checkout sessions and the customer portal.
 
-A wish to buy is committed before Stripe is asked, and its id is the idempotency key there. So a request that broke off at any
-point, and is repeated with its own ``Idempotency-Key``, finds the same session again.
+A wish to buy is committed before Stripe is asked, and its id is the idempotency key there. So a request that broke off
+at any point, and is repeated with its own ``Idempotency-Key``, finds the same session again.
 """
 
 import hashlib
@@ -107,7 +107,9 @@ class Shop:
         }
         mine = (checkouts.c.account_id == account_id) & (checkouts.c.idempotency_key == key)
         async with self._db.write() as session:
-            known = (await session.execute(select(checkouts).where(mine))).one_or_none() if key else None
+            known: Checkout | None = None
+            if key is not None:
+                known = (await session.execute(select(checkouts).where(mine))).one_or_none()
             if known is None:
                 if wish.plan:
                     await self._refuse_second_plan(ReadSession(session), account_id)
@@ -140,7 +142,7 @@ class Shop:
         async with self._db.write() as session:
             opened = update(checkouts).where(this, checkouts.c.state == "created")
             await session.execute(opened.values(state="open"))
-            noted = update(checkouts).where(this).values(session_fields).returning(checkouts)
+            noted = update(checkouts).where(this).values(session_fields).returning(*checkouts.c)
             return (await session.execute(noted)).one()
 
 

@@ -6,13 +6,14 @@ The SDK's own retries are off: whoever calls knows when to ask again, and does s
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import stripe
 
 from billing.payments.errors import StripeRefusedError, StripeUnavailableError
 from billing.payments.facts import CheckoutFact, DisputeFact, InvoiceFact, RefundFact, SubscriptionFact
 from billing.payments.offers import Offer, Plan
+from billing.payments.settings import PaymentSettings
 
 # What is listened to; also what the endpoint at Stripe should be subscribed to.
 KINDS = (
@@ -48,9 +49,20 @@ class StripeApi:
         )
         self._api = client.v1
 
+    @classmethod
+    def from_settings(cls, settings: PaymentSettings) -> Self | None:
+        """Stripe as it is configured, if it is."""
+        if settings.stripe_api_key is None:
+            return None
+        return cls(
+            api_key=settings.stripe_api_key.get_secret_value(),
+            url=settings.stripe_api_url,
+            timeout=settings.stripe_timeout.total_seconds(),
+        )
+
     async def close(self) -> None:
         """Close pooled connections."""
-        await self._http.close_async()
+        await self._http.close_async()  # type: ignore[no-untyped-call]
 
     async def fault_of(self, offer: Offer) -> str | None:
         """Why an offer cannot be sold at its price, if it cannot."""
@@ -114,7 +126,7 @@ class StripeApi:
         """A subscription; None when it belongs to no account."""
         with _translated():
             subscription = await self._api.subscriptions.retrieve_async(subscription_id)
-        account_id = subscription.metadata.get("account_id")
+        account_id = _metadata(subscription).get("account_id")
         if account_id is None:
             return None
         item = subscription["items"].data[0]
@@ -166,9 +178,7 @@ class StripeApi:
     async def undelivered(self) -> AsyncIterator[tuple[str, str, str]]:
         """Id, kind and object of the events of the last 30 days that did not reach our endpoint."""
         with _translated():
-            events = await self._api.events.list_async(
-                {"delivery_success": False, "types": list(KINDS), "limit": PAGE}
-            )
+            events = await self._api.events.list_async({"delivery_success": False, "types": list(KINDS), "limit": PAGE})
             async for event in events.auto_paging_iter():
                 yield event.id, event.type, event.data.object["id"]
 
@@ -186,7 +196,7 @@ def _translated() -> Iterator[None]:
 
 
 def _checkout(session: stripe.checkout.Session) -> CheckoutFact | None:
-    metadata = session.metadata or {}
+    metadata = _metadata(session)
     if "checkout_id" not in metadata or "account_id" not in metadata:
         return None
     intent = session.payment_intent
@@ -205,7 +215,7 @@ def _checkout(session: stripe.checkout.Session) -> CheckoutFact | None:
 
 def _invoice(invoice: stripe.Invoice) -> InvoiceFact | None:
     details = invoice.parent.subscription_details if invoice.parent else None
-    account_id = (details.metadata or {}).get("account_id") if details else None
+    account_id = _metadata(details).get("account_id") if details else None
     line = next((line for line in invoice.lines.data if line.pricing and line.pricing.price_details), None)
     if details is None or account_id is None or line is None:
         return None
@@ -227,6 +237,10 @@ def _invoice(invoice: stripe.Invoice) -> InvoiceFact | None:
 
 def _refund(refund: stripe.Refund) -> RefundFact:
     return RefundFact(refund.id, refund.status or "", refund.amount, _id(refund.payment_intent))
+
+
+def _metadata(item: Any) -> dict[str, str]:
+    return item.metadata.to_dict() if item.metadata else {}
 
 
 def _id(reference: Any) -> str | None:

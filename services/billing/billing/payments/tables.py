@@ -1,7 +1,17 @@
 """Tables of payments. Ids of Stripe's objects are kept as Stripe gives them; amounts of money are in minor units."""
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Index,
+    LargeBinary,
+    Text,
+    UniqueConstraint,
+)
 
 from billing.models import metadata, one_of
 from kit.leases import lease_columns, lease_index

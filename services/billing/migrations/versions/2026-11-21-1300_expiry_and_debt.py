@@ -8,7 +8,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 revision = "2026_11_21_expiry_and_debt"
-down_revision = "2026_11_21_wallets"
+down_revision = "2026_11_21_payments"
 
 MOMENT = sa.DateTime(timezone=True)
 KINDS = "kind IN ('grant', 'hold', 'settle', 'expire', 'clawback', 'adjust')"
