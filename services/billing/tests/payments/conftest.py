@@ -126,6 +126,8 @@ async def billing(stack: testing.Stack, settings: dict[str, Any]) -> AsyncIterat
     async with testing.service("billing", BillingSettings, build, stack, **settings) as service:
         yield service
         assert await invariants.check(service.db, service.all_invariants) == []
+        for close in service.on_close:
+            await close()
 
 
 class Gateway:
