@@ -3,12 +3,17 @@
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Imported here, or pytest would take the directory `twins/` for the package when it collects `twins/tests`.
 import twins  # noqa: F401
 from devstack.infra import Infra
 from kit.testing import Stack
+
+# A busy machine is no failure of an example.
+hypothesis.settings.register_profile("atelier", deadline=None)
+hypothesis.settings.load_profile("atelier")
 
 _INFRA = pytest.StashKey[Infra]()
 

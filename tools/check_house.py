@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_LINES = 420
 HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "repo1.maven" + ".org", "repo.maven" + ".apache")
 WAITING_ROOM = "kit/kit/testing/waiting.py"
+# Programs that hurt servers at random moments have to let time pass between them.
+PACED = ("tests/crash/crash/", "tests/crash/random_kills.py", "tests/crash/test_restore.py")
 KAFKA_CLIENTS = {"AIOKafkaProducer", "KafkaBroker"}
 VAGUE_NAMES = {"utils.py", "helpers.py", "common.py", "misc.py"}
 
@@ -56,7 +58,7 @@ def faults_of(path: Path) -> Iterator[str]:
                 yield f"{where}: say ack_policy; FastStream's default loses messages"
             if called in KAFKA_CLIENTS and in_service:
                 yield f"{where}: services emit by outbox.add, never to Kafka"
-            if called == "sleep" and in_test and name != WAITING_ROOM:
+            if called == "sleep" and in_test and name != WAITING_ROOM and not name.startswith(PACED):
                 yield f"{where}: wait for a condition (kit.testing.eventually), do not sleep"
         if isinstance(node, ast.Attribute) and node.attr == "publish" and in_service:
             yield f"{where}: services emit by outbox.add, never by publish"

@@ -1,6 +1,6 @@
 """Writes or checks the lock files: `python tools/locks.py [--check] [--upgrade]`.
 
-`requirements.lock` pins the whole workspace by hash for every platform; each service's own lock is constrained
+`requirements.lock` pins the whole workspace by hash for every platform; each image's own lock is constrained
 by it, so an image carries exactly the versions that were tested and only what it needs. No file names a
 registry or a directory of a machine. Pins that still fit stay, so a check fails only when a `pyproject.toml`
 asks for something else.
@@ -44,8 +44,11 @@ def main() -> int:
 
 
 def locks() -> list[str]:
-    services = [f"{member}/requirements.lock" for member in MEMBERS if member.startswith("services/")]
-    return ["tools/bootstrap.lock", "requirements.lock", *services]
+    return ["tools/bootstrap.lock", "requirements.lock", *images()]
+
+
+def images() -> list[str]:
+    return [f"{member}/requirements.lock" for member in MEMBERS if member.startswith("services/") or member == "twins"]
 
 
 def write(root: Path, *, upgrade: bool) -> None:
@@ -57,7 +60,7 @@ def write(root: Path, *, upgrade: bool) -> None:
         compile_lock(root / "tools/bootstrap.lock", uv.name)
     members = [f"{member}/pyproject.toml" for member in MEMBERS]
     compile_lock(root / "requirements.lock", "pyproject.toml", *members, "--group", "dev", *more)
-    for lock in locks()[2:]:
+    for lock in images():
         pyproject = lock.replace("requirements.lock", "pyproject.toml")
         compile_lock(root / lock, pyproject, "-c", str(root / "requirements.lock"), *more)
 

@@ -93,7 +93,7 @@ def settings(
         wired |= _object_store(infra)
     match name:
         case "gateway":
-            wired |= _gateway(credentials, addresses)
+            wired |= {**_gateway(credentials, addresses), "MEDIA_URL": infra.s3.url}
         case "generation":
             wired |= _openai(addresses, twins_only=twins_only)
         case "storage":

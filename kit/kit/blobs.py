@@ -66,8 +66,13 @@ class Blobs:
         """Make the bucket if it is missing."""
 
         def make() -> None:
-            if not self._client.bucket_exists(self.bucket):
+            if self._client.bucket_exists(self.bucket):
+                return
+            try:
                 self._client.make_bucket(self.bucket)
+            except S3Error as error:
+                if error.code != "BucketAlreadyOwnedByYou":  # another process was quicker
+                    raise
 
         await self._run(make)
 

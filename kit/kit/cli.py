@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError
+from sqlalchemy.exc import DBAPIError
 
 from kit import dead_letters, invariants, logs, migrations, outbox, rewind, topics, tracing
 from kit.database import is_transient
@@ -21,6 +22,7 @@ from kit.settings import ConfigurationError, ServiceSettings, load
 log = structlog.get_logger()
 
 RETRY_SECONDS = 0.5
+UNDEFINED_TABLE = "42P01"
 
 Build = Callable[[Any], Service]
 Command = Callable[[Service, argparse.Namespace], Awaitable[int]]
@@ -69,6 +71,9 @@ async def _execute(build: Build, settings: ServiceSettings, arguments: argparse.
         return int(await arguments.run(service, arguments))
     except (KafkaError, OSError) as error:
         print(f"{service.name}: a server this command needs is away: {error}", file=sys.stderr)
+        return 1
+    except DBAPIError as error:
+        print(f"{service.name}: the database refused: {_reason(error)}", file=sys.stderr)
         return 1
     finally:
         await service.db.close()
@@ -199,7 +204,8 @@ async def _dead_letters(service: Service, arguments: argparse.Namespace) -> int:
         case "list":
             async with service.db.read() as session:
                 for letter in await dead_letters.find(session, key=arguments.key):
-                    print(f"{letter.id}  {letter.state:6}  {letter.type}  key={letter.key.decode()}  {letter.error}")
+                    error = letter.error.partition("\n")[0]
+                    print(f"{letter.id}  {letter.state:6}  {letter.type}  key={letter.key.decode()}  {error}")
         case "show":
             async with service.db.read() as session:
                 found = await dead_letters.get(session, arguments.id)
@@ -247,6 +253,14 @@ async def _rewind(service: Service, arguments: argparse.Namespace) -> int:
         return 1
     print(f"{moved} partitions will be read again from {arguments.to.isoformat()}")
     return 0
+
+
+def _reason(error: DBAPIError) -> str:
+    """What PostgreSQL said, without the statement, and what to do when it is plain."""
+    told = error.orig.__cause__ if error.orig else error
+    if getattr(told, "sqlstate", None) == UNDEFINED_TABLE:
+        return f"{told}; run `migrate` first"
+    return str(told).partition("\n")[0]
 
 
 def _no_such_letter(identifier: int) -> int:

@@ -1,14 +1,15 @@
 """Lets writes that arrive within a few milliseconds share one transaction.
 
-A lone write is applied at once. While a transaction runs, further writes wait and form the next one, so the batch size
-follows the load by itself. When a batch fails for a reason of one of its items, each item is applied alone.
+A lone write is applied at once. While a transaction runs, and for a moment after a large one, further writes wait and
+form the next one, so the batch size follows the load by itself. When a batch fails for a reason of one of its items,
+each item is applied alone.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from kit import metrics
+from kit import metrics, pacing
 from kit.database import Database, WriteSession, is_transient
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class Coalescer(Generic[T, R]):
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
                 await self._write(batch)
+                await pacing.rest_after(len(batch))
         finally:
             # counted down here and not in a done callback: an item that came in between would wait for the next one
             self._draining -= 1

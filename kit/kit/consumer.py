@@ -1,11 +1,13 @@
 """Feeds the edge from Kafka: one FastStream batch subscriber over all topics of a service, group = service name.
 
 Offsets are committed only after the edge's transaction; when the edge raises, FastStream seeks back and the batch
-comes again. While Kafka or a topic is away the consumer waits and says so.
+comes again. While Kafka or a topic is away the consumer waits and says so. Records that expired before the group had
+read them are told at the start.
 """
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +19,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 from faststream.message import StreamMessage
 
-from kit import metrics, topics
+from kit import metrics, pacing, topics
 from kit.edge import MAX_CHUNK, Edge
 from shared.contract import Topic
 
@@ -28,6 +30,8 @@ logging.getLogger("aiokafka.consumer.fetcher").setLevel(logging.INFO)
 BATCH_TIMEOUT_MS = 10
 LAG_SECONDS = 5.0
 MAX_BACKOFF_SECONDS = 10.0
+# A broker that stands still is given up this long after a member of the group would be.
+PATIENCE_MS = 5_000
 
 
 class Consumer:
@@ -50,6 +54,7 @@ class Consumer:
         self._group = topic_prefix + service
         self._session_timeout_ms = session_timeout_ms
         self._subscriber: Any = None
+        self._in_work: Counter[TopicPartition] = Counter()
 
     @property
     def assigned(self) -> bool:
@@ -72,9 +77,11 @@ class Consumer:
         if absent := await topics.missing(self._bootstrap, self._topics):
             log.warning("consumer.waiting", service=self._service, reason="topics are missing", topics=sorted(absent))
             return
+        await self._tell_what_is_lost()
         broker = KafkaBroker(
-            self._bootstrap,
+            self._bootstrap.split(","),
             client_id=self._service,
+            request_timeout_ms=self._session_timeout_ms + PATIENCE_MS,
             apply_types=False,
             allow_auto_create_topics=False,
             ack_policy=AckPolicy.NACK_ON_ERROR,
@@ -106,22 +113,46 @@ class Consumer:
 
     async def _deliver(self, records: Any) -> None:
         """FastStream builds a validator from this signature, so it must not name our protocol."""
-        await self._edge.handle(records)
+        self._in_work = Counter(TopicPartition(record.topic, record.partition) for record in records)
+        try:
+            await self._edge.handle(records)
+        finally:
+            self._in_work = Counter()
+        await pacing.rest_after(len(records))
 
     async def _parse(self, records: tuple[ConsumerRecord, ...]) -> StreamMessage[Any]:
         """Keep records as they are: the edge reads headers itself, and a malformed one must not fail its batch."""
         return KafkaAckableMessage(raw_message=records, body=b"", consumer=self._subscriber.consumer)
 
+    async def _tell_what_is_lost(self) -> None:
+        """The group goes on behind the gap by itself; only the writer can send those records again."""
+        for topic, count in (await topics.expired(self._bootstrap, self._topics, group=self._group)).items():
+            metrics.RECORDS_LOST.labels(self._service).inc(count)
+            log.error("records.lost", service=self._service, topic=topic, count=count)
+
     async def _measure_lag(self) -> None:
-        consumer = self._subscriber.consumer
+        """Ask for the end of the log: while a batch does not get through, nothing is fetched that would tell it."""
         lag: dict[str, int] = dict.fromkeys(self._topics, 0)
-        partition: TopicPartition
-        for partition in consumer.assignment():
-            end = consumer.highwater(partition)
-            if end is not None:
-                lag[partition.topic] += max(0, end - await asyncio.wait_for(consumer.position(partition), LAG_SECONDS))
+        try:
+            async with asyncio.timeout(LAG_SECONDS):
+                for partition, records in (await self._unhandled()).items():
+                    lag[partition.topic] += records
+        except (KafkaError, TimeoutError) as error:
+            log.warning("lag.unknown", service=self._service, reason=repr(error))
+            return
         for topic, records in lag.items():
             metrics.CONSUMER_LAG.labels(self._service, topic).set(records)
+
+    async def _unhandled(self) -> dict[TopicPartition, int]:
+        consumer = self._subscriber.consumer
+        assigned = consumer.assignment()
+        if not assigned:
+            return {}
+        ends = await consumer.end_offsets(assigned)
+        return {
+            partition: max(0, ends[partition] - await consumer.position(partition) + self._in_work[partition])
+            for partition in assigned
+        }
 
 
 async def _raw(message: StreamMessage[Any]) -> Any:

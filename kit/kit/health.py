@@ -5,6 +5,7 @@ and Redis are degraded fields of ``/health``, never readiness: a Kafka outage mu
 """
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -64,8 +65,17 @@ async def health(request: Request) -> Response:
 
 
 @router.get("/metrics")
-async def prometheus() -> Response:
+async def prometheus(request: Request) -> Response:
+    await _measure(request.app.state.service)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _measure(service: Any) -> None:
+    """Ask the database for what only it knows. When it does not answer, the last values stay."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(PROBE_SECONDS), service.db.read() as session:
+            waiting, age = await outbox.pending(session)
+            _publish(service.name, waiting, age, await dead_letters.count(session))
 
 
 def _publish(service: str, waiting: int, age: float, letters: dict[str, int]) -> None:

@@ -83,7 +83,7 @@ class RequestMiddleware:
             with tracing.span(name, traceparent, kind=SpanKind.SERVER, request_id=request_id):
                 await self._app(scope, self._limited(scope, receive), send_with_id)
         except Exception as error:
-            answer = problems.unexpected(Request(scope), error)
+            answer = await problems.unexpected(Request(scope), error)
             if started:
                 raise  # the client already has a status; a broken connection tells it the rest
             await answer(scope, receive, send_with_id)

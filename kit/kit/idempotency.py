@@ -6,6 +6,7 @@ requests meet at the primary key: the second waits for the first to commit.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from kit.problems import Problem
 from kit.tables import idempotency_keys as table
 
 MAX_KEY_LENGTH = 255
+KEY_FORM = r"^[!-~]([ -~]*[!-~])?$"
+"""Printable ASCII without spaces around it, as a header carries it unharmed."""
 KEEP_DAYS = 7
 
 _CLAIM = text(
@@ -39,10 +42,9 @@ class Fingerprint:
 
 def fingerprint(*, account_id: str, operation: str, key: str, body: Any) -> Fingerprint:
     """The fingerprint of a request. Raises Problem 422 when the key is empty or too long."""
-    if not 1 <= len(key) <= MAX_KEY_LENGTH or not key.isprintable():
-        raise Problem(
-            422, "invalid_idempotency_key", f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} printable characters."
-        )
+    if len(key) > MAX_KEY_LENGTH or not re.fullmatch(KEY_FORM, key):
+        detail = f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."
+        raise Problem(422, "invalid_idempotency_key", detail)
     canonical = body if isinstance(body, bytes) else json.dumps(body, sort_keys=True, default=str).encode()
     return Fingerprint(f"{account_id}:{operation}", key, hashlib.sha256(canonical).digest())
 

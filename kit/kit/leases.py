@@ -142,6 +142,7 @@ class LeaseWorker:
         self._running: set[asyncio.Task[None]] = set()
         self._reserved = 0
         self._wake = asyncio.Event()
+        self._more_due = False
         self._accepting = False
 
     async def insert(self, session: WriteSession, rows: Sequence[dict[str, Any]]) -> None:
@@ -157,7 +158,7 @@ class LeaseWorker:
             self._reserved += len(born)
             after_rollback(session, lambda: self._release(len(born)))
             after_commit(session, lambda: self._start_born(born, until))
-            # Not now(): that is when this transaction began, and the lease must not end for the database before `until`.
+            # Not now(), when this transaction began: the lease must not end for the database before `until`.
             ends = func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, self._lease_seconds)
             leased = {"due_at": func.now(), "leased_until": ends, "attempts": 1}
             await session.execute(insert(self._table).values(**leased), born)
@@ -167,6 +168,7 @@ class LeaseWorker:
 
     def wake(self) -> None:
         """Look for due rows now."""
+        self._more_due = True
         self._wake.set()
 
     async def run(self) -> None:
@@ -203,6 +205,7 @@ class LeaseWorker:
         free = self._concurrency - len(self._running) - self._reserved
         if free <= 0:
             return 0
+        self._more_due = False
         until = time.monotonic() + self._lease_seconds
         table = self._table
         due = (
@@ -225,6 +228,7 @@ class LeaseWorker:
         )
         async with self._db.write() as session:
             rows = (await session.execute(take)).all()
+        self._more_due |= len(rows) == free
         for row in rows:
             self._start(Lease(getattr(row, _key(table).name), row.lease_token, until, row.attempts, row))
         metrics.LEASES_CLAIMED.labels(self._service, self.name).inc(len(rows))
@@ -245,7 +249,9 @@ class LeaseWorker:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._wake.set()
+        # half of the room at once, because every claim is a transaction
+        if self._more_due and len(self._running) <= self._concurrency // 2:
+            self._wake.set()
 
     async def _guard(self, lease: Lease) -> None:
         traceparent = lease.row.traceparent

@@ -20,6 +20,9 @@ BATCH_SECONDS = Histogram(
 )
 BATCHES_REPEATED = Counter("atelier_batches_repeated_total", "Batches repeated after a transient error.", ["service"])
 CONSUMER_LAG = Gauge("atelier_consumer_lag", "Records between the group's position and the end.", ["service", "topic"])
+RECORDS_LOST = Counter(
+    "atelier_records_lost_total", "Records that expired before the group had read them.", ["service"]
+)
 DEAD_LETTERS = Gauge("atelier_dead_letters", "Messages set aside, by state.", ["service", "state"])
 
 LEASES_CLAIMED = Counter("atelier_leases_claimed_total", "Rows of due work taken.", ["service", "work"])

@@ -102,6 +102,7 @@ def _upgrade(connection: Connection, folder: Path) -> list[str]:
         applied.extend(step.revision.revision for step in planned)
         return planned
 
+    connection.detach()  # from the pool, so that the lock and the timeout end with the connection
     with EnvironmentContext(_config(folder), script, fn=steps) as environment:
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})

@@ -6,14 +6,16 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from kit.database import is_transient
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CODES = {
     400: "bad_request",
     401: "unauthenticated",
@@ -57,7 +59,8 @@ def response(request: Request, problem: Problem) -> JSONResponse:
 
 
 def install(app: FastAPI) -> None:
-    """Make every error that a route raises on purpose a problem; for the others there is :func:`unexpected`."""
+    """Make every error of ``app`` a problem."""
+    app.add_exception_handler(Exception, _unexpected)
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> JSONResponse:
@@ -71,11 +74,29 @@ def install(app: FastAPI) -> None:
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         code = CODES.get(error.status_code, f"http_{error.status_code}")
         headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed_methods(request))
         return response(request, Problem(error.status_code, code, str(error.detail), headers=headers))
 
 
-def unexpected(request: Request, error: Exception) -> JSONResponse:
-    """Log an error that nobody expected, and answer without a word of the inside."""
+def _allowed_methods(request: Request) -> list[str]:
+    """Of all routes on this path; the framework names those of the first one alone."""
+    routes = request.app.routes
+    return [
+        method
+        for method in METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+
+
+async def unexpected(request: Request, error: Exception) -> Response:
+    """The answer to an error that nobody expected; for the outermost middleware, which alone sees them all."""
+    handler = request.app.exception_handlers[Exception]
+    answer: Response = await handler(request, error)
+    return answer
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     if is_transient(error):
         log.warning("request.delayed", path=request.url.path, reason=repr(error))
         detail = "A server this request needs is away. Nothing was lost; try again shortly."

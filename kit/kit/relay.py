@@ -1,8 +1,9 @@
 """Carries committed events from the outbox to Kafka, in id order, at least once.
 
 One relay per service is active: it holds an advisory lock on the connection that also deletes, so whoever loses the
-lock loses the power to delete. Rows are never read "after the last id", because transactions commit out of id order;
-each poll starts at the lowest id of the previous batch and once a second the whole table is scanned.
+lock loses the power to delete. Rows are never read "after the last id", because transactions commit out of id order:
+each poll starts at the id below which no running transaction can commit one, and once a second the whole table is
+scanned.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from kit import metrics
+from kit import metrics, pacing
 from kit.database import Database, is_transient
 
 log = structlog.get_logger()
@@ -26,10 +27,38 @@ POLL_SECONDS = 0.1
 FULL_SCAN_SECONDS = 1.0
 STANDBY_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 10.0
+REQUEST_TIMEOUT_MS = 10_000  # how long a broker that stands still holds up its partitions once others lead them
 
-_SELECT = "SELECT id, topic, key, headers, value FROM outbox WHERE id >= $1 AND sent_at IS NULL ORDER BY id LIMIT $2"
-_DELETE = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
-_KEEP = "UPDATE outbox SET sent_at = now() WHERE id = ANY($1::bigint[])"
+_SELECT = (
+    "SELECT id, topic, key, headers, value,"
+    " (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) AS oldest_running"
+    " FROM outbox WHERE id >= $1 AND sent_at IS NULL ORDER BY id LIMIT $2"
+)
+_DONE = "WITH done AS ({}) SELECT pg_current_xact_id()::text::bigint"
+_DELETE = _DONE.format("DELETE FROM outbox WHERE id = ANY($1::bigint[])")
+_KEEP = _DONE.format("UPDATE outbox SET sent_at = now() WHERE id = ANY($1::bigint[])")
+
+
+class _Floor:
+    """The id below which no event can appear any more.
+
+    An id that is missing below one that was seen belongs to a transaction that ran at that moment. The relay's own
+    next transaction is younger than all of those: once the database runs none that is older, the gap stays empty.
+    """
+
+    def __init__(self) -> None:
+        self.id = 0
+        self._seen: tuple[int, int] | None = None
+
+    def read(self, *, first: int, oldest_running: int) -> None:
+        """Rows from ``first`` on were read, while all transactions before ``oldest_running`` had ended."""
+        if self._seen is not None and oldest_running >= self._seen[1]:
+            self.id = max(self.id, min(first, self._seen[0]))
+            self._seen = None
+
+    def done(self, *, last: int, transaction: int) -> None:
+        """Rows up to ``last`` were seen before ``transaction`` began."""
+        self._seen = self._seen or (last, transaction)
 
 
 class Relay:
@@ -81,7 +110,7 @@ class Relay:
                 linger_ms=0,
                 max_batch_size=256 * 1024,
                 max_request_size=1024 * 1024,
-                request_timeout_ms=20_000,
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
             )
             try:
                 await producer.start()
@@ -95,16 +124,19 @@ class Relay:
             await _close(connection)
 
     async def _relay(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
-        start, last_full_scan = 0, 0.0
+        floor, last_full_scan = _Floor(), 0.0
         while True:
             self._wake.clear()
+            start = floor.id
             if time.monotonic() - last_full_scan >= FULL_SCAN_SECONDS:
                 start, last_full_scan = 0, time.monotonic()
             rows = await connection.fetch(_SELECT, start, BATCH)
             if rows:
-                start = rows[0]["id"]
-                await self._send(connection, producer, rows)
+                floor.read(first=rows[0]["id"], oldest_running=rows[0]["oldest_running"])
+                transaction = await self._send(connection, producer, rows)
+                floor.done(last=rows[-1]["id"], transaction=transaction)
             if len(rows) < BATCH:
+                await pacing.rest_after(len(rows))
                 with contextlib.suppress(TimeoutError):
                     # not wait_for: until Python 3.12 it loses a cancellation that meets the wake-up
                     async with asyncio.timeout(POLL_SECONDS):
@@ -112,7 +144,8 @@ class Relay:
 
     async def _send(
         self, connection: asyncpg.Connection, producer: AIOKafkaProducer, rows: list[asyncpg.Record]
-    ) -> None:
+    ) -> int:
+        """Send and put away all rows; returns the transaction that put them away."""
         futures = [
             await producer.send(
                 self._prefix + row["topic"],
@@ -127,11 +160,11 @@ class Relay:
         sent = [
             row["id"] for row, outcome in zip(rows, outcomes, strict=True) if not isinstance(outcome, BaseException)
         ]
-        if sent:
-            await connection.execute(self._done, sent)
-            metrics.EVENTS_SENT.labels(self._service).inc(len(sent))
+        transaction = int(await connection.fetchval(self._done, sent))
+        metrics.EVENTS_SENT.labels(self._service).inc(len(sent))
         if failures:
             raise failures[0]
+        return transaction
 
 
 async def _close(connection: asyncpg.Connection) -> None:

@@ -81,7 +81,8 @@ class SafeClient:
             await response.aclose()
 
     async def _resolve(self, url: httpx.URL) -> str:
-        if url.scheme not in {"http", "https"} or not url.host:
+        host = url.raw_host.decode("ascii")
+        if url.scheme not in {"http", "https"} or not host:
             raise AddressRefusedError("only http and https addresses can be called")
         if url.userinfo:
             raise AddressRefusedError("the address must not contain a user name or password")
@@ -89,15 +90,15 @@ class SafeClient:
         if not 0 < port <= MAX_PORT:
             raise AddressRefusedError("the address has no valid port")
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except socket.gaierror as error:
-            raise httpx.ConnectError(f"{url.host} cannot be resolved") from error
+            raise httpx.ConnectError(f"{host} cannot be resolved") from error
         except UnicodeError as error:
             raise AddressRefusedError("the address has no valid host name") from error
         addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
         for address in addresses:
             if not self._allowed(address):
-                raise AddressRefusedError(f"{url.host} resolves to {address}, which is not a public address")
+                raise AddressRefusedError(f"{host} resolves to {address}, which is not a public address")
         return str(addresses[0])
 
     def _allowed(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:

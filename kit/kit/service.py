@@ -8,7 +8,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Protocol
 
 import structlog
@@ -150,7 +152,7 @@ class Service:
             timeout_graceful_shutdown=int(self.settings.drain_timeout.total_seconds()),
             server_header=False,
         )
-        await uvicorn.Server(config).serve()
+        await _Server(config, self).serve()
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
@@ -162,16 +164,15 @@ class Service:
         """Run the roles of this process while the block runs, then stop them in order."""
         for start in self.on_start:
             await start()
-        producing = [self._spawn(worker.run(), worker.name) for worker in self.workers if "worker" in self.roles]
+        producing = [self._spawn(worker.run, worker.name) for worker in self.workers if "worker" in self.roles]
         if "consumer" in self.roles and self.subscriptions:
-            producing.append(self._spawn(self.consumer.run(), "consumer"))
+            producing.append(self._spawn(self.consumer.run, "consumer"))
         if "worker" in self.roles:
-            producing.append(self._spawn(self._keep_house(), "housekeeping"))
-            producing.append(
-                self._spawn(invariants.watch(self.db, self.all_invariants, service=self.name), "invariants")
-            )
-        producing += [self._spawn(task(), "background") for task in self.background]
-        relay = self._spawn(self.relay.run(), "relay") if "relay" in self.roles else None
+            producing.append(self._spawn(self._keep_house, "housekeeping"))
+            watch = partial(invariants.watch, self.db, self.all_invariants, service=self.name)
+            producing.append(self._spawn(watch, "invariants"))
+        producing += [self._spawn(task, "background") for task in self.background]
+        relay = self._spawn(self.relay.run, "relay") if "relay" in self.roles else None
         log.info("service.started", roles=sorted(self.roles), port=self.settings.http_port)
         try:
             yield
@@ -189,9 +190,9 @@ class Service:
             tracing.shutdown()
             log.info("service.stopped")
 
-    def _spawn(self, work: Awaitable[None], name: str) -> asyncio.Task[None]:
+    def _spawn(self, work: Background, name: str) -> asyncio.Task[None]:
         async def run() -> None:
-            await work
+            await work()
 
         task = asyncio.create_task(run(), name=name)
         task.add_done_callback(_tell_if_broken)
@@ -219,6 +220,18 @@ class Service:
                     await outbox.prune(session, keep_seconds=self.settings.outbox_keep.total_seconds())
             except Exception as error:
                 log.warning("housekeeping.skipped", reason=repr(error))
+
+
+class _Server(uvicorn.Server):
+    """Tells the service of a stop signal at once, so that open streams end before uvicorn waits for them."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._service.stopping = True
+        super().handle_exit(sig, frame)
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

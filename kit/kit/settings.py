@@ -6,8 +6,10 @@ told with its full variable name; a placeholder secret is refused outside develo
 
 from datetime import timedelta
 from typing import Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PLACEHOLDERS = frozenset({"", "changeme", "change-me", "secret", "password"})
@@ -50,10 +52,11 @@ class ServiceSettings(BaseSettings):
     def _no_placeholder_secrets(self) -> Self:
         if self.environment == "development":
             return self
+        prefix = self.model_config.get("env_prefix", "")
         weak = [
-            name
+            f"{prefix}{name}".upper()
             for name, value in self
-            if isinstance(value, SecretStr) and value.get_secret_value().lower() in PLACEHOLDERS
+            if isinstance(value, SecretStr) and _is_placeholder(value.get_secret_value())
         ]
         if weak:
             raise ValueError(f"placeholder secrets are refused outside development: {', '.join(weak)}")
@@ -76,8 +79,18 @@ def load(cls: type[S]) -> S:
         return cls()
     except ValidationError as error:
         prefix = cls.model_config.get("env_prefix", "")
-        faults = [
-            f"{prefix}{'_'.join(str(part) for part in fault['loc'])}".upper() + f": {fault['msg']}"
-            for fault in error.errors(include_url=False, include_input=False)
-        ]
+        faults = [_told(fault, prefix) for fault in error.errors(include_url=False, include_input=False)]
         raise ConfigurationError("\n".join(faults)) from None
+
+
+def _told(fault: ErrorDetails, prefix: str) -> str:
+    message = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:  # a rule over several variables names them itself
+        return message
+    return f"{prefix}{'_'.join(map(str, fault['loc']))}".upper() + f": {message}"
+
+
+def _is_placeholder(secret: str) -> bool:
+    """Whether nobody has chosen this secret; of a URL that is the password, if it has one."""
+    chosen = urlsplit(secret).password if "://" in secret else secret
+    return chosen is not None and chosen.lower() in PLACEHOLDERS

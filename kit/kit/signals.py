@@ -7,11 +7,14 @@ import asyncio
 import contextlib
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from kit import pacing
 
 log = structlog.get_logger()
 
@@ -28,24 +31,26 @@ class Signals:
         )
         self._channel = f"{namespace}{CHANNEL}"
         self._listeners: dict[str, set[asyncio.Queue[dict[str, Any]]]] = defaultdict(set)
-        self._background: set[asyncio.Task[None]] = set()
+        self._outgoing: list[dict[str, Any]] = []
+        self._sending: asyncio.Task[None] | None = None
         self.connected = False
 
     def send(self, *messages: tuple[str, dict[str, Any]]) -> None:
         """Publish without waiting; while Redis is away only listeners of this process hear it."""
+        signals = [{"job_id": job_id, **payload} for job_id, payload in messages]
         if not self.connected:
-            for job_id, payload in messages:
-                self._dispatch({"job_id": job_id, **payload})
-        task = asyncio.create_task(self._publish(messages))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+            self._dispatch(signals)
+        self._outgoing += signals
+        if self._sending is None or self._sending.done():
+            self._sending = asyncio.create_task(self._publish())
 
-    async def _publish(self, messages: tuple[tuple[str, dict[str, Any]], ...]) -> None:
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
-            async with self._redis.pipeline(transaction=False) as pipeline:
-                for job_id, payload in messages:
-                    pipeline.publish(self._channel, json.dumps({"job_id": job_id, **payload}))
-                await pipeline.execute()
+    async def _publish(self) -> None:
+        """Send everything that waits in one message, until nothing does."""
+        while self._outgoing:
+            waiting, self._outgoing = self._outgoing, []
+            with contextlib.suppress(RedisError, OSError, TimeoutError):
+                await self._redis.publish(self._channel, json.dumps(waiting))
+            await pacing.rest_after(len(waiting))
 
     @contextlib.contextmanager
     def listen(self, job_id: str) -> Any:
@@ -76,21 +81,24 @@ class Signals:
                 self.connected = False
             await asyncio.sleep(RECONNECT_SECONDS)
 
-    def _dispatch(self, message: dict[str, Any]) -> None:
-        for queue in self._listeners.get(message.get("job_id", ""), ()):
-            with contextlib.suppress(asyncio.QueueFull):
-                queue.put_nowait(message)
+    def _dispatch(self, signals: Iterable[dict[str, Any]]) -> None:
+        for signal in signals:
+            for queue in self._listeners.get(signal["job_id"], ()):
+                with contextlib.suppress(asyncio.QueueFull):
+                    queue.put_nowait(signal)
 
     async def close(self) -> None:
         """Close connections."""
-        await asyncio.gather(*self._background, return_exceptions=True)
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
         await self._redis.aclose()
 
 
-def _decode(data: str) -> dict[str, Any]:
-    """A signal of ours; what anyone else publishes on the channel is for no listener."""
+def _decode(data: str) -> list[dict[str, Any]]:
+    """The signals of a message; what anyone else publishes on the channel is for no listener."""
     try:
         message = json.loads(data)
     except ValueError:
-        return {}
-    return message if isinstance(message, dict) and isinstance(message.get("job_id"), str) else {}
+        return []
+    signals = message if isinstance(message, list) else []
+    return [signal for signal in signals if isinstance(signal, dict) and isinstance(signal.get("job_id"), str)]

@@ -1,12 +1,19 @@
 """Makes and checks topics. Only ``migrate`` makes them; consumers wait until they are there."""
 
+import asyncio
+import contextlib
+from collections import Counter
 from collections.abc import Iterable
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, TopicAlreadyExistsError, for_code
+from aiokafka.structs import OffsetAndMetadata
 
 from shared.contract import Topic
 
+REQUEST_TIMEOUT_MS = 20_000
+COORDINATOR_ATTEMPTS, COORDINATOR_PAUSE_SECONDS = 20, 0.1
 _DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
 
@@ -44,9 +51,38 @@ async def missing(bootstrap: str, names: Iterable[str]) -> set[str]:
         return set(names) - set(await admin.list_topics())
 
 
+async def expired(bootstrap: str, names: Iterable[str], *, group: str) -> dict[str, int]:
+    """How many records of each topic retention has deleted before the group had read them; only topics with losses."""
+    async with _admin(bootstrap) as admin:
+        committed = await _committed(admin, group)
+    wanted = set(names)
+    read = {found: place.offset for found, place in committed.items() if found.topic in wanted and place.offset >= 0}
+    if not read:
+        return {}
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await consumer.start()
+        begins = await consumer.beginning_offsets(list(read))
+    finally:
+        await consumer.stop()
+    lost: Counter[str] = Counter()
+    for partition, begin in begins.items():
+        lost[partition.topic] += max(0, begin - read[partition])
+    return dict(+lost)
+
+
+async def _committed(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
+    """A new cluster needs a moment until somebody coordinates groups."""
+    for _ in range(COORDINATOR_ATTEMPTS):
+        with contextlib.suppress(GroupCoordinatorNotAvailableError):
+            return dict(await admin.list_consumer_group_offsets(group))
+        await asyncio.sleep(COORDINATOR_PAUSE_SECONDS)
+    return dict(await admin.list_consumer_group_offsets(group))
+
+
 class _admin:  # noqa: N801 - reads as a function
     def __init__(self, bootstrap: str) -> None:
-        self._client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=20_000)
+        self._client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
 
     async def __aenter__(self) -> AIOKafkaAdminClient:
         try:

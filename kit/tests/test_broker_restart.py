@@ -1,4 +1,4 @@
-"""Servers of a test's own that are killed under load, or away at the start: nothing is lost and nothing counts twice."""
+"""Servers that are killed under load, or away at the start: nothing is lost and nothing counts twice."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -16,7 +16,12 @@ from toy.events import MarkMade
 from toy.load import load
 from toy.reading import counts, make_topics, settled
 
-pytestmark = [pytest.mark.slow, pytest.mark.connected, pytest.mark.xdist_group("own_servers")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.connected,
+    pytest.mark.timeout(300),
+    pytest.mark.xdist_group("own_servers"),
+]
 
 
 @pytest.fixture(scope="module")

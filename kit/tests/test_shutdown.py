@@ -10,7 +10,7 @@ from toy.load import load
 from toy.process import toy_process
 from toy.reading import make_topics
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class TestStop:

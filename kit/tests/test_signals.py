@@ -96,12 +96,10 @@ class TestOutage:
         async with running("redis://127.0.0.1:1/0") as bus:
             with bus.listen("job_1"):
                 bus.send(("job_1", {"step": 1}))
-                await eventually(lambda: not bus._background)
+                await eventually(lambda: bus._sending is not None and bus._sending.done())
             assert not bus.connected
 
-    async def test_a_server_that_comes_back_is_found_again(
-        self, infra: Infra, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_server_that_comes_back_is_found_again(self, infra: Infra, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(signals, "RECONNECT_SECONDS", 0.05)
         with structlog.testing.capture_logs() as logs:
             async with running(infra.valkey.url) as bus:

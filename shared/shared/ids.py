@@ -3,6 +3,7 @@
 Ids sort by creation time (RFC 9562, section 5.7) and never need escaping in a URL or a file name.
 """
 
+import base64
 import os
 import time
 import uuid
@@ -13,6 +14,7 @@ from pydantic import StringConstraints
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 26
+_TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", CROCKFORD.encode())
 
 
 def uuid7() -> uuid.UUID:
@@ -25,8 +27,8 @@ def uuid7() -> uuid.UUID:
 
 def encode(value: uuid.UUID) -> str:
     """The 26 Crockford characters of a UUID."""
-    number = value.int
-    return "".join(CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    padded = value.int.to_bytes(20, "big")  # 32 characters of 5 bits; the first six are only padding
+    return base64.b32encode(padded)[-_LENGTH:].translate(_TO_CROCKFORD).decode()
 
 
 def decode(identifier: str) -> uuid.UUID:

@@ -31,6 +31,7 @@ class ImageInput(JobInput):
     prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)] = Field(
         description="What the picture shows; at most 1,000 characters.",
         examples=["a lighthouse in a storm, oil painting"],
+        json_schema_extra={"pattern": r"^[^\x00]*[^\x00\s][^\x00]*$"},  # what stripping and _printable come to
     )
     size: ImageSize = Field(default="1024x1024", description="Width x height in pixels.")
     quality: ImageQuality = "standard"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.jobs import ImageInput
+from shared.jobs import ImageInput, JobInput
 from shared.prices import (
     PriceBook,
     UnknownPriceError,
@@ -54,6 +54,23 @@ class TestVersions:
         price = price_job(ImageInput(prompt="x", size=size, quality=quality, n=3), version)
 
         assert price.items == (cents * 1_000,) * 3
+
+    @given(
+        prompt=st.text(st.characters(categories=["L"]), min_size=1, max_size=1000),
+        fallback=st.sampled_from(["none", "gradient"]),
+    )
+    def test_neither_the_prompt_nor_the_fallback_changes_the_price(self, prompt, fallback):
+        wanted = ImageInput.model_validate({"prompt": prompt, "fallback": fallback})
+
+        assert price_job(wanted, FIRST).total == 4_000
+
+    def test_a_version_is_named_by_its_file_and_says_its_unit(self):
+        for version, book in price_books().items():
+            assert (book.version, book.unit) == (version, "millicredits")
+
+    def test_a_kind_without_a_price_is_named(self):
+        with pytest.raises(UnknownPriceError, match="JobInput"):
+            price_job(JobInput(), FIRST)
 
     def test_what_a_version_does_not_name_cannot_be_bought_under_it(self):
         with pytest.raises(UnknownPriceError, match="scripts"):

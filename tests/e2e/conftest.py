@@ -1,11 +1,12 @@
 """The whole of Atelier as real processes, and customers who use nothing but its public API."""
 
-import asyncio
 import base64
+import importlib
 import json
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,10 +16,16 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import billing.grants
+import gateway.accounts
+import gateway.keys
 from devstack.datadir import DataDir
 from devstack.stack import Options, Stack
+from kit import invariants, outbox
+from kit.database import Database
 from kit.testing import eventually
 from shared.ids import uuid7
+from shared.prices import MILLICREDITS
 
 SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
 FINAL = {"succeeded", "failed", "cancelled", "refused"}
@@ -26,11 +33,15 @@ FINAL = {"succeeded", "failed", "cancelled", "refused"}
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One server-sent event."""
+    """One server-sent event: an entry of the job's journal, or progress, which has no id."""
 
     id: str | None
-    name: str
     data: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """``credits-held`` for ``atelier.billing.credits-held.v1``."""
+        return str(self.data["type"]).split(".")[2]
 
 
 class Customer:
@@ -71,7 +82,7 @@ class Customer:
 
         async def settled() -> dict[str, Any] | None:
             job = await self.job(job_id)
-            done = job["status"] in FINAL and (job["status"] == "refused" or job["settlement"] is not None)
+            done = job["status"] in FINAL and (job["status"] == "refused" or job["credits"]["captured"] is not None)
             return job if done else None
 
         found = await eventually(settled, timeout=timeout)
@@ -93,7 +104,7 @@ class Customer:
                     name, _, value = line.partition(":")
                     fields[name] = value.removeprefix(" ")
                 elif "data" in fields:
-                    yield Event(fields.get("id"), fields.get("event", "message"), json.loads(fields["data"]))
+                    yield Event(fields.get("id"), json.loads(fields["data"]))
                     fields = {}
 
 
@@ -105,35 +116,45 @@ class System:
         self.url = stack.url
         self.twins = stack.addresses.url("twins")
 
-    async def command(self, service: str, *arguments: str) -> tuple[int, str]:
-        """Run ``python -m service ...`` with the running service's environment; exit code and output."""
-        part = next(part for part in self.stack.services if part.name == service)
-        process = await asyncio.create_subprocess_exec(
-            *part.command()[:3],
-            *arguments,
-            env=dict(part.environment() or {}),
-            cwd=part.directory,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        return process.returncode or 0, output.decode()
+    @asynccontextmanager
+    async def database(self, service: str) -> AsyncIterator[Database]:
+        """A service's database, as its own commands open it; events written here are sent by the running relay."""
+        db = Database(self.stack.infra.postgres.url(service), name="e2e", pool_size=2)
+        db.before_commit(outbox.flush)
+        try:
+            yield db
+        finally:
+            await db.close()
 
     async def register(self) -> tuple[str, str]:
         """A new account: its id and API key."""
-        code, output = await self.command("gateway", "accounts", "create", "--email", f"{uuid7().hex}@example.com")
-        assert code == 0, output
-        made = json.loads(output.strip().splitlines()[-1])
-        return made["account_id"], made["api_key"]
+        async with self.database("gateway") as db, db.write() as session:
+            account = await gateway.accounts.register(session, email=f"{uuid7().hex}@example.com")
+            key = gateway.keys.create_key(session, account_id=account.id, name="e2e")
+        return account.id, key.secret
+
+    async def grant(self, account_id: str, amount: int) -> None:
+        """Give an account more credits (whole ones), as an operator does."""
+        async with self.database("billing") as db, db.write() as session:
+            key = f"e2e:{uuid7()}"
+            await billing.grants.adjust(
+                session, account_id=account_id, amount=amount * MILLICREDITS, reason="e2e", key=key
+            )
 
     def webhook_secret(self) -> str:
         """A signing secret as a customer would make one."""
         return "whsec_" + base64.b64encode(uuid7().bytes + uuid7().bytes).decode()
 
-    async def violations(self) -> dict[str, str]:
-        """What each service's invariants complain about; empty when all hold."""
-        results = await asyncio.gather(*(self.command(service, "invariants") for service in SERVICES))
-        return {service: output for service, (code, output) in zip(SERVICES, results, strict=True) if code}
+    async def violations(self) -> dict[str, list[str]]:
+        """The invariants that do not hold, by service; empty when all hold."""
+        found = {}
+        for service in SERVICES:
+            module = importlib.import_module(f"{service}.invariants")
+            async with self.database(service) as db:
+                broken = await invariants.check(db, (*invariants.KERNEL, *module.INVARIANTS))
+            if broken:
+                found[service] = [f"{violation.invariant.fact} {violation.sample}" for violation in broken]
+        return found
 
 
 class Collector(BaseHTTPRequestHandler):

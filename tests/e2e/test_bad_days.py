@@ -23,6 +23,7 @@ class TestProviderFailures:
             ("wrong-content", "provider_fault"),
             ("wrong-size:512x512", "provider_fault"),
             ("drop-after-success", "outcome_unknown"),
+            ("truncated", "outcome_unknown"),
         ],
     )
     async def test_a_failure_ends_the_job_with_its_class_and_releases_the_credits(
@@ -34,11 +35,14 @@ class TestProviderFailures:
 
         assert finished["status"] == "failed"
         assert finished["items"][0]["failure"] == failure
-        assert finished["settlement"]["captured"] == 0
-        assert finished["settlement"]["loss"] == (PRICE if failure == "outcome_unknown" else 0)
+        assert finished["credits"]["captured"] == 0
+        timeline = await customer.get(f"/v1/jobs/{job['id']}/timeline")
+        lines = [line for entry in timeline["ledger"] for line in entry["lines"]]
+        lost = -sum(line["amount"] for line in lines if line["account"] == "platform.loss")
+        assert lost == (PRICE if failure == "outcome_unknown" else 0)
         assert await customer.credits() == {"available": START, "held": 0}
 
-    @pytest.mark.parametrize("script", ["500 x2", "429:1", "503 x1", "truncated x1"])
+    @pytest.mark.parametrize("script", ["500 x2", "429:1 x1", "503 x1"])
     async def test_a_passing_failure_is_retried_and_paid_once(self, customer, script: str) -> None:
         job = await customer.ask(fault(script))
 
@@ -70,7 +74,7 @@ class TestProviderFailures:
 
         assert finished["status"] == "succeeded"
         assert sorted(item["outcome"] for item in finished["items"]) == ["delivered", "delivered", "failed"]
-        assert finished["settlement"] == {"captured": 2 * PRICE, "released": PRICE, "loss": 0}
+        assert (finished["credits"]["captured"], finished["credits"]["released"]) == (2 * PRICE, PRICE)
 
 
 class TestCancel:
@@ -83,7 +87,7 @@ class TestCancel:
         assert answer.status_code == 202
         assert finished["status"] in {"cancelled", "succeeded"}
         delivered = sum(item["outcome"] == "delivered" for item in finished["items"])
-        assert finished["settlement"]["captured"] == delivered * PRICE
+        assert finished["credits"]["captured"] == delivered * PRICE
         assert await customer.credits() == {"available": START - delivered * PRICE, "held": 0}
         again = await customer.http.post(f"/v1/jobs/{job['id']}/cancel")
         assert again.status_code == 409
@@ -115,7 +119,7 @@ class TestBadRequests:
         assert (await customer.get("/v1/jobs"))["data"] == []
 
     async def test_a_wrong_key_gets_nothing(self, customer) -> None:
-        for key in ("", "atl_wrong", customer.api_key + "x", customer.api_key.swapcase()):
+        for key in ("x", "atl_wrong", customer.api_key + "x", customer.api_key.swapcase()):
             answer = await customer.http.get("/v1/jobs", headers={"Authorization": f"Bearer {key}"})
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
 
@@ -178,10 +182,7 @@ class TestMoney:
 
     async def _race(self, system, customer) -> None:
         """50 + 30 credits, jobs of 8: exactly 10 run, 90 end 402 or refused, and nothing is left."""
-        code, output = await system.command(
-            "billing", "grant", "--account", customer.account_id, "--credits", "30", "--reason", "race"
-        )
-        assert code == 0, output
+        await system.grant(customer.account_id, 30)
         body = {"prompt": "[[twin:flat]] a tile", "quality": "hd"}
 
         answers = await asyncio.gather(*(customer.post_job(body) for _ in range(100)))

@@ -21,6 +21,6 @@ class TestTraces:
         )
         await customer.finished(answer.json()["id"])
 
+        expected = {"POST /v1/jobs", "handle JobRequested", "handle CreditsHeld", "handle JobSucceeded"}
+        await eventually(lambda: {name for _, trace, name in spans if trace == trace_id} >= expected)
         await eventually(lambda: {service for service, trace, _ in spans if trace == trace_id} >= SERVICES)
-        names = {name for _, trace, name in spans if trace == trace_id}
-        assert {"POST /v1/jobs", "handle JobRequested", "handle CreditsHeld", "handle JobSucceeded"} <= names

@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import structlog
 
+from twins.art.flat import flat
 from twins.art.spec import PictureSpec
 
 CACHE_BYTES = 48 * 1024 * 1024
@@ -86,9 +87,13 @@ class Studio:
 
 
 def _draw(spec: PictureSpec) -> bytes:
-    # Imported in the worker only: skia and numpy cost the server neither start-up time nor memory.
-    from twins.art.render import render
-
+    try:
+        # Imported in the worker only: skia and numpy cost the server neither start-up time nor memory.
+        from twins.art.render import render
+    except ImportError as error:
+        # skia needs libGL and libEGL, which a bare server has not; a plain picture is better than none.
+        log.warning("art.plain", reason=str(error), remedy="install libgl1 and libegl1 for the full pictures")
+        return flat(spec)
     return render(spec)
 
 

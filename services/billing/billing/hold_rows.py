@@ -17,6 +17,7 @@ from billing.ledger import Book, Funding
 from billing.models import holds as table
 from kit.database import WriteSession
 from kit.leases import finished
+from kit.sql import among
 from shared.events import JobRequested
 from shared.events.generation import Terminal
 
@@ -75,9 +76,9 @@ async def load(session: WriteSession, book: Book, events: Sequence[JobRequested 
 
     Raises AccountMismatchError.
     """
-    jobs = sorted({event.job_id for event in events})
+    jobs = {event.job_id for event in events}
     holds: dict[str, Hold] = {}
-    for *row, expired in await session.execute(select(*_STORED, _EXPIRED).where(table.c.job_id.in_(jobs))):
+    for *row, expired in await session.execute(select(*_STORED, _EXPIRED).where(among(table.c.job_id, jobs))):
         hold = Hold(*row)
         holds[hold.job_id] = hold
         book.expired_grants.update(expired)

@@ -18,6 +18,7 @@ from sqlalchemy import func, insert, or_, select, text
 
 from billing.models import grant_expiries, grants, transactions, wallets
 from kit.database import WriteSession
+from kit.sql import among
 from shared.events.credits import LedgerLine
 from shared.ids import new_id
 
@@ -106,12 +107,15 @@ class Book:
         accounts = sorted(set(account_ids))
         opened = (await session.execute(_OPEN, {"accounts": accounts})).scalars().all()
         locked = await session.execute(
-            select(wallets).where(wallets.c.account_id.in_(accounts)).order_by(wallets.c.account_id).with_for_update()
+            select(wallets)
+            .where(among(wallets.c.account_id, accounts))
+            .order_by(wallets.c.account_id)
+            .with_for_update()
         )
         book = cls((Wallet(*row) for row in locked), opened=opened)
         spendable = (
             select(grants.c.account_id, grants.c.id, grants.c.remaining, grants.c.priority, grants.c.expires_at)
-            .where(grants.c.account_id.in_(accounts), grants.c.remaining > 0)
+            .where(among(grants.c.account_id, accounts), grants.c.remaining > 0)
             .where(or_(grants.c.expires_at.is_(None), grants.c.expires_at > func.now()))
         )
         for account_id, *grant in await session.execute(spendable):

@@ -25,6 +25,7 @@ from generation.steps import Close, Delay, Item
 from kit import outbox
 from kit.database import WriteSession
 from kit.leases import Lease
+from kit.sql import among
 from shared.events import ArtifactProduced
 from shared.failures import FailureClass
 from shared.jobs import ImageInput
@@ -244,7 +245,7 @@ async def _load(session: WriteSession, jobs_of_steps: Mapping[str, str]) -> _Kno
     locked_runs = await runs.lock(session, list(jobs_of_steps.values()))
     locked_steps = await steps.lock(session, list(jobs_of_steps))
     made: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    query = select(attempts).where(attempts.c.step_id.in_(list(jobs_of_steps)))
+    query = select(attempts).where(among(attempts.c.step_id, jobs_of_steps))
     for row in await session.execute(query.order_by(attempts.c.step_id, attempts.c.number)):
         made[row.step_id].append(row)
     return _Known(locked_runs, locked_steps, made)

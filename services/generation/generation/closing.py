@@ -21,6 +21,7 @@ from generation.models import OPEN, Hold, Outcome, RunState, StepState, attempts
 from kit import outbox
 from kit.database import WriteSession
 from kit.leases import retry_after
+from kit.sql import among
 from shared.contract import Event
 from shared.events import JobCancelled, JobFailed, JobRefused, JobSucceeded
 from shared.events.generation import AttemptSummary, ItemResult, Terminal
@@ -87,7 +88,7 @@ async def _end(
     for outcome, job_ids in outcomes.items():
         values = {"state": RunState.ENDED, "outcome": outcome, "ended_at": func.now()}
         values |= retry_after(KEEP.total_seconds())
-        await session.execute(update(runs).where(runs.c.job_id.in_(job_ids)).values(**values))
+        await session.execute(update(runs).where(among(runs.c.job_id, job_ids)).values(**values))
 
 
 def _by_item(run: Row[Any], made: Iterable[Row[Any]]) -> list[tuple[int, Row[Any] | None]]:
@@ -159,7 +160,7 @@ async def _attempts_of(session: WriteSession, job_ids: Sequence[str]) -> Mapping
     query = (
         select(attempts, steps.c.job_id, steps.c.item)
         .join(steps, steps.c.id == attempts.c.step_id)
-        .where(steps.c.job_id.in_(job_ids))
+        .where(among(steps.c.job_id, job_ids))
         .order_by(steps.c.job_id, steps.c.item, attempts.c.number)
     )
     grouped: defaultdict[str, list[AttemptSummary]] = defaultdict(list)

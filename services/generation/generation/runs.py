@@ -17,6 +17,7 @@ from generation.closing import Causes
 from generation.models import Hold, RunState, runs
 from kit.database import WriteSession
 from kit.leases import LeaseWorker
+from kit.sql import among, rows_of
 from shared.contract import Event
 from shared.events import CreditsHeld, CreditsRefused, HoldOverdue, JobCancelRequested, JobRequested
 from shared.failures import FailureClass
@@ -149,7 +150,7 @@ async def note_overdue(session: WriteSession, events: Sequence[HoldOverdue]) -> 
 
 async def lock(session: WriteSession, job_ids: Sequence[str]) -> dict[str, Row[Any]]:
     """Lock runs, in the order of their ids."""
-    query = select(runs).where(runs.c.job_id.in_(set(job_ids))).order_by(runs.c.job_id)
+    query = select(runs).where(among(runs.c.job_id, set(job_ids))).order_by(runs.c.job_id)
     return {row.job_id: row for row in await session.execute(query.with_for_update(key_share=True))}
 
 
@@ -158,7 +159,7 @@ async def lock_or_make(session: WriteSession, accounts: Mapping[str, str]) -> Se
     found = await lock(session, list(accounts))
     missing = [{"job_id": job, "account_id": accounts[job]} for job in sorted(accounts.keys() - found.keys())]
     if missing:
-        await session.execute(insert(runs).values(missing).on_conflict_do_nothing())
+        await session.execute(insert(runs).from_select(*rows_of(runs, missing)).on_conflict_do_nothing())
         found = await lock(session, list(accounts))
     return list(found.values())
 
@@ -166,13 +167,13 @@ async def lock_or_make(session: WriteSession, accounts: Mapping[str, str]) -> Se
 async def forget(session: WriteSession, job_ids: Sequence[str]) -> None:
     """Delete runs with their steps and attempts: their retention is over."""
     if job_ids:
-        await session.execute(delete(runs).where(runs.c.job_id.in_(job_ids)))
+        await session.execute(delete(runs).where(among(runs.c.job_id, job_ids)))
 
 
 async def _note(session: WriteSession, rows: Sequence[dict[str, Any]], told: Sequence[str]) -> Sequence[Row[Any]]:
     """Set the columns ``told`` of each job's row, or make the row; returns the rows, locked."""
     unique = {row["job_id"]: row for row in rows}
-    statement = insert(runs).values([unique[job_id] for job_id in sorted(unique)])
+    statement = insert(runs).from_select(*rows_of(runs, [unique[job_id] for job_id in sorted(unique)]))
     changes: dict[str, Any] = {column: statement.excluded[column] for column in told}
     if "due_at" in changes:
         # the timer of an ended run waits for the end of its retention
@@ -182,7 +183,7 @@ async def _note(session: WriteSession, rows: Sequence[dict[str, Any]], told: Seq
 
 
 def _is_among(found: Sequence[Row[Any]]) -> Any:
-    return runs.c.job_id.in_([run.job_id for run in found])
+    return among(runs.c.job_id, [run.job_id for run in found])
 
 
 def _can_make(run: Row[Any]) -> bool:

@@ -24,7 +24,7 @@ class GenerationSettings(S3Settings):
     openai_image_model: str = Field(default="gpt-image-2", description="A model of the catalogue that makes images.")
     provider_timeout: timedelta = Field(default=timedelta(seconds=150), description="Longest wait for one image.")
     step_lease: timedelta = Field(default=timedelta(seconds=240), description="How long a worker may hold one step.")
-    concurrency: int = Field(default=32, ge=1, description="Steps that one process works on at a time.")
+    concurrency: int = Field(default=128, ge=1, description="Steps that one process works on at a time.")
     attempts: int = Field(default=3, ge=1, le=10, description="Calls that may fail by the provider's fault, per item.")
     retry_delay: timedelta = Field(default=timedelta(seconds=1), description="Before the second call; then doubled.")
     patience: timedelta = Field(

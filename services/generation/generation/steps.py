@@ -16,6 +16,7 @@ from generation.models import OPEN, StepState, steps
 from generation.pictures import Picture
 from kit.database import ReadSession, WriteSession
 from kit.leases import Lease, LeaseWorker, finished, held_by, now_plus, retry_after
+from kit.sql import among, rows_of
 from shared.contract import Event
 from shared.events import AssetRejected, AssetStored
 from shared.failures import FailureClass
@@ -107,7 +108,7 @@ async def plan(
 
 
 async def _items_of(session: WriteSession, job_ids: Iterable[str]) -> set[tuple[str, int]]:
-    found = await session.execute(select(steps.c.job_id, steps.c.item).where(steps.c.job_id.in_(job_ids)))
+    found = await session.execute(select(steps.c.job_id, steps.c.item).where(among(steps.c.job_id, job_ids)))
     return {(row.job_id, row.item) for row in found}
 
 
@@ -129,7 +130,7 @@ async def _take_turns(session: WriteSession, accounts: Sequence[str]) -> list[in
 async def of_jobs(session: ReadSession | WriteSession, job_ids: Iterable[str]) -> dict[str, list[Row[Any]]]:
     """The steps of each job, in the order of their items."""
     found = await session.execute(
-        select(steps).where(steps.c.job_id.in_(job_ids)).order_by(steps.c.job_id, steps.c.item)
+        select(steps).where(among(steps.c.job_id, job_ids)).order_by(steps.c.job_id, steps.c.item)
     )
     grouped: defaultdict[str, list[Row[Any]]] = defaultdict(list)
     for row in found:
@@ -140,7 +141,7 @@ async def of_jobs(session: ReadSession | WriteSession, job_ids: Iterable[str]) -
 async def lock(session: WriteSession, step_ids: Iterable[str]) -> dict[str, Row[Any]]:
     """Lock steps; each row also tells the database's time as ``at`` and whether its lease is ``leased`` still."""
     leased = (func.coalesce(steps.c.leased_until > func.now(), False)).label("leased")
-    query = select(steps, func.now().label("at"), leased).where(steps.c.id.in_(step_ids)).order_by(steps.c.id)
+    query = select(steps, func.now().label("at"), leased).where(among(steps.c.id, step_ids)).order_by(steps.c.id)
     return {row.id: row for row in await session.execute(query.with_for_update(key_share=True))}
 
 
@@ -152,7 +153,7 @@ async def hold(session: WriteSession, lease: Lease, *, seconds: float) -> None:
 async def submit(session: WriteSession, step_ids: Sequence[str]) -> None:
     """A call is about to be made for these; they keep their leases."""
     if step_ids:
-        await session.execute(update(steps).where(steps.c.id.in_(step_ids)).values(state=StepState.SUBMITTED))
+        await session.execute(update(steps).where(among(steps.c.id, step_ids)).values(state=StepState.SUBMITTED))
 
 
 async def close(session: WriteSession, closing: Sequence[Close]) -> None:
@@ -224,19 +225,19 @@ async def keep_late(session: WriteSession, made: Sequence[tuple[str, Picture]]) 
 async def release(session: WriteSession, step_ids: Sequence[str]) -> None:
     """Nothing is left to do for these."""
     if step_ids:
-        await session.execute(update(steps).where(steps.c.id.in_(step_ids)).values(**finished()))
+        await session.execute(update(steps).where(among(steps.c.id, step_ids)).values(**finished()))
 
 
 async def cancel_pending(session: WriteSession, job_ids: Sequence[str]) -> None:
     """Close what no provider has."""
-    pending = steps.c.job_id.in_(job_ids) & (steps.c.state == StepState.PENDING)
+    pending = among(steps.c.job_id, job_ids) & (steps.c.state == StepState.PENDING)
     closed = {"state": StepState.CANCELLED, "failure": FailureClass.CANCELLED, **finished()}
     await session.execute(update(steps).where(pending).values(**closed))
 
 
 async def give_up(session: WriteSession, job_ids: Sequence[str]) -> None:
     """The time of these jobs is over. Whoever holds an open call may still bring its picture, late."""
-    mine = steps.c.job_id.in_(job_ids)
+    mine = among(steps.c.job_id, job_ids)
     asked_for_patience = steps.c.failure == FailureClass.RATE_LIMITED
     reason = case((asked_for_patience, FailureClass.RATE_LIMITED), else_=FailureClass.DEADLINE)
     waiting = mine & (steps.c.state == StepState.PENDING)
@@ -291,7 +292,7 @@ def _from_storage(event: AssetStored | AssetRejected) -> dict[str, Any]:
 
 async def _told(session: WriteSession, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     unique = {(row["job_id"], row["item"]): row for row in rows}
-    statement = insert(steps).values([unique[key] for key in sorted(unique)])
+    statement = insert(steps).from_select(*rows_of(steps, [unique[key] for key in sorted(unique)]))
     await session.execute(
         statement.on_conflict_do_update(
             constraint="steps_item",

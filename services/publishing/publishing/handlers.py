@@ -6,6 +6,7 @@ from sqlalchemy import select
 
 from kit.database import WriteSession, after_commit
 from kit.leases import LeaseWorker
+from kit.sql import among
 from publishing.models import deliveries
 from publishing.planning import plan_outcomes, plan_targets
 from shared.contract import Event
@@ -15,8 +16,8 @@ from shared.events.generation import Terminal
 
 async def lock_deliveries(session: WriteSession, events: Sequence[Event]) -> None:
     """Lock the known deliveries of a batch, in id order."""
-    jobs = {event.correlation_id for event in events}
-    query = select(deliveries.c.id).where(deliveries.c.job_id.in_(jobs)).order_by(deliveries.c.id)
+    jobs = {event.correlation_id for event in events if event.correlation_id is not None}
+    query = select(deliveries.c.id).where(among(deliveries.c.job_id, jobs)).order_by(deliveries.c.id)
     await session.execute(query.with_for_update())
 
 

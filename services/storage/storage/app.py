@@ -35,7 +35,7 @@ def build(settings: StorageSettings) -> Service:
     db = Database(settings.database_url.get_secret_value(), name="storage", pool_size=settings.database_pool_size)
     blobs = Blobs.from_settings(settings, public_url=settings.s3_public_url)
     processes = Processes(settings.picture_processes)
-    thumbnails = Thumbnails(db, blobs, processes)
+    thumbnails = Thumbnails(db, blobs, processes, concurrency=settings.thumbnail_concurrency)
     registrar = Registrar(db, blobs, thumbnails)
     handlers = Handlers(registrar)
 

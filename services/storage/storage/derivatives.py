@@ -28,11 +28,13 @@ S3_RETRY_SECONDS = 3.0
 class Thumbnails:
     """Makes the thumbnail of every stored asset."""
 
-    def __init__(self, db: Database, blobs: Blobs, processes: Processes) -> None:
+    def __init__(self, db: Database, blobs: Blobs, processes: Processes, *, concurrency: int) -> None:
         self._db = db
         self._blobs = blobs
         self._processes = processes
-        self.worker = LeaseWorker(db, derivatives, self._work, service="storage", concurrency=4, lease_seconds=120)
+        self.worker = LeaseWorker(
+            db, derivatives, self._work, service="storage", concurrency=concurrency, lease_seconds=120
+        )
 
     async def order(self, session: WriteSession, traceparents: Mapping[str, str | None]) -> None:
         """Order the thumbnails of assets that this transaction stores; ``traceparents`` is by asset id."""

@@ -14,6 +14,7 @@ from kit.blobs import Blobs, BlobUnavailableError
 from kit.coalescer import Coalescer
 from kit.database import Database, WriteSession
 from kit.leases import Lease, LeaseLostError, LeaseWorker, held_by, retry_after
+from kit.sql import among
 from shared.events import ArtifactProduced, AssetRejected, AssetStored
 from storage.derivatives import Thumbnails
 from storage.models import assets
@@ -54,12 +55,12 @@ class Registrar:
         self._blobs = blobs
         self._thumbnails = thumbnails
         self._verdicts: Coalescer[Verdict, bool] = Coalescer(db, self._settle, service="storage")
-        self.worker = LeaseWorker(db, assets, self._work, service="storage", concurrency=32, lease_seconds=60)
+        self.worker = LeaseWorker(db, assets, self._work, service="storage", concurrency=128, lease_seconds=60)
 
     async def announce(self, session: WriteSession, artifacts: Sequence[ArtifactProduced]) -> None:
         """Keep what was announced and start to look at it. An asset that is known is left alone."""
         announced = {artifact.asset_id: artifact for artifact in reversed(artifacts)}
-        known = set(await session.scalars(select(assets.c.id).where(assets.c.id.in_(announced))))
+        known = set(await session.scalars(select(assets.c.id).where(among(assets.c.id, announced))))
         # two transactions that announce one asset at once meet at the primary key; the edge repeats the later one
         rows = [_row(artifact) for asset_id, artifact in announced.items() if asset_id not in known]
         if rows:

@@ -21,4 +21,7 @@ class StorageSettings(S3Settings):
         default=timedelta(minutes=15), ge=timedelta(minutes=1), le=timedelta(days=7), description="Validity of a URL."
     )
     picture_processes: int = Field(default=2, ge=1, le=32, description="Processes that decode and encode pictures.")
+    thumbnail_concurrency: int = Field(
+        default=4, ge=0, description="Thumbnails that one process makes at a time; 0: it leaves them to others."
+    )
     upload_max_pixels: int = Field(default=50_000_000, ge=1, description="Width x height of the largest upload.")

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from shared.contract import Event, Topic
 
-MARKS = Topic("toy.marks", key="thing", partitions=4)
+MARKS = Topic("toy.marks", key="thing")
 COUNTS = Topic("toy.counts", key="thing", partitions=4)
 JARS = Topic("toy.jars", key="jar", partitions=4)
 LIDS = Topic("toy.lids", key="jar", partitions=4)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from sqlalchemy import insert, select
 
@@ -10,7 +11,7 @@ from kit import outbox
 from kit.database import is_transient
 from kit.service import Service
 from kit.testing import eventually
-from toy.events import COUNTS, MarkMade
+from toy.events import COUNTS, MARKS, MarkMade
 from toy.models import calls
 from toy.reading import letters, log_of, settled, total
 
@@ -42,7 +43,7 @@ class Load:
             goal = goal or counted + marks
             return counted >= goal
 
-        await eventually(reached, timeout=40)
+        await eventually(reached, timeout=60)
 
     async def stop(self) -> None:
         """Commit no more."""
@@ -52,12 +53,23 @@ class Load:
     async def assert_exact(self) -> None:
         """All is sent and acknowledged; each mark counted once and caused an event; nothing was set aside."""
         await self.stop()
-        await eventually(lambda: settled(self._toy), timeout=40)
+        await eventually(lambda: settled(self._toy), timeout=60)
         made = await self._made()
         assert await total(self._toy) == len(made)
         assert await letters(self._toy) == []
         log = await log_of(self._toy, COUNTS)
-        assert {dict(record.headers)["ce_causationid"].decode() for record in log} == made
+        assert {dict(record.headers)["ce_causationid"].decode() for record in log} == set(made)
+
+    async def assert_in_order(self) -> None:
+        """The marks of each thing stand in the log as they were committed, copies aside."""
+        committed = {identifier: position for position, identifier in enumerate(await self._made())}
+        positions: dict[bytes, dict[int, None]] = {}
+        for record in await log_of(self._toy, MARKS):
+            position = committed[dict(record.headers)["ce_id"].decode()]
+            positions.setdefault(record.key, {}).setdefault(position)
+        assert {key: list(found) for key, found in positions.items()} == {
+            key: sorted(found) for key, found in positions.items()
+        }
 
     async def _work(self) -> None:
         number = 0
@@ -68,7 +80,7 @@ class Load:
             except Exception as error:
                 if not is_transient(error):
                     raise
-            await eventually(lambda: self._may_go_on(number), timeout=60)
+            await eventually(partial(self._may_go_on, number), timeout=60)
 
     async def _may_go_on(self, number: int) -> bool:
         return self._stopping or number - await total(self._toy) < LEAD
@@ -81,10 +93,11 @@ class Load:
             ids = ",".join(event.envelope.id for event in events)
             await session.execute(insert(calls).values(type=MADE, things=ids))
 
-    async def _made(self) -> set[str]:
+    async def _made(self) -> list[str]:
+        """The ids of all committed marks, in the order of their commits."""
         async with self._toy.db.read() as session:
-            rows = await session.execute(select(calls.c.things).where(calls.c.type == MADE))
-            return {identifier for row in rows for identifier in row.things.split(",")}
+            rows = await session.execute(select(calls.c.things).where(calls.c.type == MADE).order_by(calls.c.id))
+            return [identifier for row in rows for identifier in row.things.split(",")]
 
 
 @asynccontextmanager

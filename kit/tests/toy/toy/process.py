@@ -25,6 +25,7 @@ def environment(settings: ToySettings, **overrides: str) -> dict[str, str]:
         "TOY_DATABASE_URL": settings.database_url.get_secret_value(),
         "TOY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
         "TOY_KAFKA_TOPIC_PREFIX": settings.kafka_topic_prefix,
+        "TOY_KAFKA_REPLICATION": str(settings.kafka_replication),
         "TOY_REDIS_URL": settings.redis_url.get_secret_value(),
         "TOY_LOG_LEVEL": "WARNING",
     }
@@ -43,7 +44,7 @@ async def toy_process(settings: ToySettings, *arguments: str) -> AsyncIterator[P
         stdin=DEVNULL,
     )
     try:
-        await eventually(lambda: _works(process, port), timeout=30)
+        await eventually(lambda: _works(process, port), timeout=90)
         yield process
     finally:
         if process.returncode is None:

@@ -32,7 +32,12 @@ async def pending(toy: Service) -> int:
 
 async def make_topics(toy: Service) -> None:
     settings = toy.settings
-    await topics.ensure(settings.kafka_bootstrap, toy.all_topics, prefix=settings.kafka_topic_prefix, replication=1)
+    await topics.ensure(
+        settings.kafka_bootstrap,
+        toy.all_topics,
+        prefix=settings.kafka_topic_prefix,
+        replication=settings.kafka_replication,
+    )
 
 
 def name_of(toy: Service, topic: Topic) -> str:

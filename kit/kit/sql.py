@@ -1,0 +1,30 @@
+"""Statements over sets whose text does not depend on how many rows there are.
+
+SQLAlchemy compiles, and PostgreSQL plans, each text once. An ``IN`` list or a multi-row ``VALUES`` has another text for
+every number of rows, so at load it would be compiled and planned anew for nearly every batch.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Column, ColumnElement, Select, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+
+def among(column: Column[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    """``column = ANY(values)``."""
+    return column == sa.any_(sa.literal(sorted(values), sa.ARRAY(Text)))
+
+
+def rows_of(table: Table, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Select[Any]]:
+    """Rows as ``INSERT .. FROM SELECT`` takes them: the names of their columns, and a query over one JSON parameter.
+
+    All rows have the same keys. Values are what JSON can say, or have a text that PostgreSQL reads (times, enums).
+    """
+    names = list(rows[0])
+    parameter = sa.cast(sa.literal(json.dumps([dict(row) for row in rows], default=str), Text), JSONB)
+    columns = [sa.column(name, table.c[name].type) for name in names]
+    record = sa.func.jsonb_to_recordset(parameter).table_valued(*columns).render_derived(with_types=True)
+    return names, sa.select(*(record.c[name] for name in names))

@@ -1,0 +1,36 @@
+"""Accounts: who uses Atelier. A new account is told to the other services, and billing opens its wallet."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from gateway.errors import EmailInUseError, UnknownAccountError
+from gateway.models import Account, accounts
+from kit import outbox
+from kit.database import ReadSession, WriteSession
+from shared.events import AccountRegistered
+from shared.ids import new_id
+
+
+async def register(session: WriteSession, *, email: str) -> Account:
+    """Make an account. Raises EmailInUseError, also when two try at the same time."""
+    account = Account(id=new_id("acc"), email=email.strip().lower(), created_at=datetime.now(UTC))
+    inserted = await session.execute(
+        insert(accounts)
+        .values(account.model_dump())
+        .on_conflict_do_nothing(index_elements=["email"])
+        .returning(accounts.c.id)
+    )
+    if inserted.one_or_none() is None:
+        raise EmailInUseError(account.email)
+    outbox.add(session, AccountRegistered(account_id=account.id, email=account.email, registered_at=account.created_at))
+    return account
+
+
+async def get_account(session: ReadSession | WriteSession, *, account_id: str) -> Account:
+    """The account with this id. Raises UnknownAccountError."""
+    account = (await session.execute(select(Account).where(accounts.c.id == account_id))).scalar_one_or_none()
+    if account is None:
+        raise UnknownAccountError(account_id)
+    return account

@@ -1,0 +1,123 @@
+"""Who calls the public API: an API key in the ``Authorization`` header, or the page's session cookie.
+
+What was looked up is remembered for a few seconds, so that a busy caller costs no query per request. Ending a key in
+this process counts at once, in other processes within those seconds.
+"""
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from gateway.errors import foreign_origin, insufficient_scope, unauthenticated
+from gateway.keys import SCOPES, digest, find_key, prefix_of
+from gateway.limits import RateLimiter
+from gateway.sessions import COOKIE, session_account
+from kit.database import Database
+from kit.identity import Caller
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+MAX_REMEMBERED = 10_000
+
+
+class Authenticator:
+    """Finds out who sent a request."""
+
+    def __init__(self, db: Database, limiter: RateLimiter, *, remember: timedelta) -> None:
+        self._db = db
+        self._limiter = limiter
+        self._remember_seconds = remember.total_seconds()
+        self._known: dict[bytes, tuple[Caller, float]] = {}
+
+    async def authenticate(self, request: Request) -> Caller:
+        """The caller. Raises Problem 401, 403 or 429."""
+        key = _bearer(request)
+        if key is not None:
+            caller = await self._recall(key, self.by_key)
+            if caller is None:
+                raise unauthenticated("This API key is not valid: it is unknown, expired or revoked.")
+        else:
+            caller = await self._by_cookie(request)
+        needed = "read" if request.method in SAFE_METHODS else "write"
+        if needed not in caller.scopes:
+            raise insufficient_scope(needed)
+        request.state.rate_limit = self._limiter.take(caller.actor)
+        return caller
+
+    def forget(self, actor: str) -> None:
+        """Do not trust what is remembered of this key or session."""
+        self._known = {token: known for token, known in self._known.items() if known[0].actor != actor}
+
+    async def _by_cookie(self, request: Request) -> Caller:
+        token = request.cookies.get(COOKIE)
+        if token is None:
+            raise unauthenticated("Send an API key: `Authorization: Bearer atl_...`.")
+        if request.method not in SAFE_METHODS and not is_same_origin(request):
+            raise foreign_origin()
+        caller = await self._recall(token, self._by_session)
+        if caller is None:
+            raise unauthenticated("The session has ended; sign in again.")
+        return caller
+
+    async def _recall(self, token: str, find: Callable[[str], Awaitable[Caller | None]]) -> Caller | None:
+        remembered = self._known.get(digest(token))
+        if remembered is not None and remembered[1] > time.monotonic():
+            return remembered[0]
+        caller = await find(token)
+        if caller is not None:
+            if len(self._known) >= MAX_REMEMBERED:
+                self._known.clear()
+            self._known[digest(token)] = caller, time.monotonic() + self._remember_seconds
+        return caller
+
+    async def by_key(self, key: str) -> Caller | None:
+        """Whose API key this is; None when it is not valid."""
+        prefix = prefix_of(key)
+        if prefix is None:
+            return None
+        async with self._db.read() as session:
+            found = await find_key(session, prefix=prefix)
+        if found is None or not hmac.compare_digest(found.hash, digest(key)):
+            return None
+        return Caller(found.account_id, found.id, frozenset(found.scopes))
+
+    async def _by_session(self, token: str) -> Caller | None:
+        async with self._db.read() as session:
+            account = await session_account(session, token=token)
+        if account is None:
+            return None
+        return Caller(account.id, session_actor(token), frozenset(SCOPES))
+
+
+def session_actor(token: str) -> str:
+    """The name of a browser session; it does not give the session away."""
+    return f"session_{digest(token).hex()[:16]}"
+
+
+def is_same_origin(request: Request) -> bool:
+    """Whether a browser says that our own page sent this request."""
+    origin = urlsplit(request.headers.get("Origin", "")).netloc
+    return bool(origin) and origin == request.headers.get("Host")
+
+
+def _bearer(request: Request) -> str | None:
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    scheme, _, key = header.partition(" ")
+    if scheme.lower() != "bearer":
+        raise unauthenticated("Only `Authorization: Bearer atl_...` is understood.")
+    return key.strip()
+
+
+async def _authenticate(request: Request) -> Caller:
+    authenticator: Authenticator = request.app.state.authenticator
+    return await authenticator.authenticate(request)
+
+
+AccountDep = Annotated[Caller, Depends(_authenticate)]
+"""The authenticated customer of a public route."""

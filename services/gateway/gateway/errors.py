@@ -1,0 +1,92 @@
+"""Problems that gateway tells its callers, and errors of its commands."""
+
+from kit.problems import Problem
+
+RETRY_SECONDS = 2
+
+
+class EmailInUseError(ValueError):
+    """Another account has this e-mail address."""
+
+
+class UnknownAccountError(LookupError):
+    """There is no such account."""
+
+
+def unauthenticated(detail: str) -> Problem:
+    """401: nobody we know is calling."""
+    return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": 'Bearer realm="atelier"'})
+
+
+def foreign_origin() -> Problem:
+    """403: a change is asked for with a cookie, but not from our own page."""
+    return Problem(
+        403,
+        "foreign_origin",
+        "A change with the session cookie must come from Atelier's own page; elsewhere use an API key.",
+    )
+
+
+def insufficient_scope(needed: str) -> Problem:
+    """403: the key may not do this."""
+    return Problem(403, "insufficient_scope", f"This API key lacks the scope {needed!r}.", needed=needed)
+
+
+def rate_limited(seconds: int) -> Problem:
+    """429: too many requests of one caller."""
+    return Problem(
+        429, "rate_limited", f"Too many requests; try again in {seconds} s.", headers={"Retry-After": str(seconds)}
+    )
+
+
+def not_json() -> Problem:
+    """415: the body is of another type."""
+    return Problem(415, "unsupported_media_type", "Send the body as JSON, with `Content-Type: application/json`.")
+
+
+def not_valid_json() -> Problem:
+    """400: the body cannot be parsed."""
+    return Problem(400, "invalid_json", "The body is not valid JSON.")
+
+
+def unknown_kind(kinds: list[str]) -> Problem:
+    """422: nobody makes such jobs."""
+    return Problem(422, "unknown_kind", f"There is no such kind of job; there are: {', '.join(kinds)}.", kinds=kinds)
+
+
+def insufficient_credits(*, needed: int, available: int) -> Problem:
+    """402: the wallet cannot pay the job."""
+    return Problem(
+        402,
+        "insufficient_credits",
+        f"The job costs {needed} milli-credits, {available} are available.",
+        needed=needed,
+        available=available,
+        unit="millicredits",
+    )
+
+
+def job_not_found() -> Problem:
+    """404: the caller has no such job."""
+    return Problem(404, "job_not_found", "You have no job with this id.")
+
+
+def job_already_finished(status: str) -> Problem:
+    """409: what has ended cannot be stopped."""
+    return Problem(409, "job_already_finished", f"The job has {status} already.", status_of_job=status)
+
+
+def api_key_not_found() -> Problem:
+    """404: the caller has no such key."""
+    return Problem(404, "api_key_not_found", "You have no API key with this id.")
+
+
+def service_unavailable(service: str) -> Problem:
+    """503: the service that owns this resource does not answer."""
+    return Problem(
+        503,
+        "service_unavailable",
+        f"The {service} service does not answer just now; try again shortly.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+        service=service,
+    )

@@ -1,0 +1,66 @@
+"""Reading jobs, and asking for one to stop."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select, update
+
+from gateway import journal
+from gateway.errors import job_already_finished, job_not_found
+from gateway.models import TERMINAL, jobs
+from kit import outbox
+from kit.database import ReadSession, WriteSession
+from shared.events import JobCancelRequested
+
+
+async def get_job(session: ReadSession | WriteSession, *, account_id: str, job_id: str) -> Any:
+    """The row of a job. Raises Problem 404, also for a job of someone else."""
+    query = select(jobs).where(jobs.c.id == job_id, jobs.c.account_id == account_id)
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        raise job_not_found()
+    return row
+
+
+async def list_jobs(
+    session: ReadSession, *, account_id: str, status: str | None, kind: str | None, before: str | None, limit: int
+) -> list[Any]:
+    """Rows of an account's jobs, newest first."""
+    query = select(jobs).where(jobs.c.account_id == account_id).order_by(jobs.c.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(jobs.c.status == status)
+    if kind is not None:
+        query = query.where(jobs.c.kind == kind)
+    if before is not None:
+        query = query.where(jobs.c.id < before)
+    return list((await session.execute(query)).all())
+
+
+async def request_cancel(session: WriteSession, *, account_id: str, job_id: str) -> Any:
+    """Ask generation to stop a job; asking again changes nothing. Returns its row. Raises Problem 404 or 409."""
+    owned = (jobs.c.id == job_id, jobs.c.account_id == account_id)
+    row = (await session.execute(select(jobs).where(*owned).with_for_update())).one_or_none()
+    if row is None:
+        raise job_not_found()
+    if row.status in TERMINAL:
+        raise job_already_finished(row.status)
+    if row.cancel_requested_at is not None:
+        return row
+    now = datetime.now(UTC)
+    event = JobCancelRequested(job_id=job_id, account_id=account_id, requested_at=now)
+    outbox.add(session, event)
+    last = await journal.last_seqs(session, [job_id])
+    await journal.write(session, [journal.entry(event, job_id=job_id, seq=last[job_id] + 1)])
+    changed = await session.execute(update(jobs).where(*owned).values(cancel_requested_at=now).returning(jobs))
+    return changed.one()
+
+
+def is_finished(row: Any) -> bool:
+    """Whether the job has ended."""
+    return row.status in TERMINAL
+
+
+def is_complete(row: Any) -> bool:
+    """Whether nothing more is to come: the job has ended, its credits are settled, its delivery is over."""
+    settled = row.status == "refused" or row.captured is not None
+    return is_finished(row) and settled and row.delivery != "pending"

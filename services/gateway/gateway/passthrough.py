@@ -1,0 +1,140 @@
+"""Pass-through: routes that another service owns, reached with gateway's token in place of the caller's credentials.
+
+Bodies are streamed both ways. Only headers that the owner has a use for go in, and none that speak of a single hop
+come out.
+"""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import structlog
+from fastapi import APIRouter, Request
+from fastapi.responses import StreamingResponse
+from starlette.responses import Response
+
+from gateway.auth import Authenticator
+from gateway.errors import service_unavailable
+from gateway.owners import Owner, OwnerClient
+from kit.identity import Caller
+from kit.problems import Problem
+
+log = structlog.get_logger()
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+"""All of them: the owner knows which it allows."""
+FORWARDED = frozenset(
+    {
+        b"accept",
+        b"accept-language",
+        b"content-length",
+        b"content-type",
+        b"idempotency-key",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"prefer",
+        b"range",
+    }
+)
+WITHHELD = frozenset(
+    {
+        # of one hop (RFC 9110, section 7.6.1)
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        # gateway's own
+        b"date",
+        b"server",
+        b"set-cookie",
+        b"x-request-id",
+    }
+)
+Headers = list[tuple[bytes, bytes]]  # as they came: they need not be text of any encoding
+
+
+def make_router(owners: tuple[Owner, ...], client: OwnerClient) -> APIRouter:
+    """One pair of routes for every public path of another service. The owners' own documents describe them."""
+    router = APIRouter(include_in_schema=False)
+    for owner in owners:
+        for path in owner.paths:
+            endpoint = _Endpoint(owner, client, needs_caller=path not in owner.open_to_all)
+            router.add_api_route(path, endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}")
+            router.add_api_route(path + "/{rest:path}", endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}/")
+    return router
+
+
+class _Endpoint:
+    """Passes requests on to one service."""
+
+    def __init__(self, owner: Owner, client: OwnerClient, *, needs_caller: bool) -> None:
+        self._owner = owner
+        self._client = client
+        self._needs_caller = needs_caller
+
+    async def pass_on(self, request: Request) -> Response:
+        caller = await self._caller(request)
+        path, target = _target(request)
+        try:
+            answer = await self._client.send(
+                self._owner,
+                request.method,
+                path,
+                caller=caller,
+                raw_target=target,
+                headers=_headers(request),
+                content=request.stream() if _has_body(request) else None,
+            )
+        except httpx.TransportError as error:
+            log.warning("owner.unreachable", owner=self._owner.name, path=path, reason=repr(error))
+            raise service_unavailable(self._owner.name) from error
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            await answer.aclose()
+            log.error("owner.refused_identity", owner=self._owner.name, path=path)
+            raise service_unavailable(self._owner.name)
+        response = StreamingResponse(_body(answer), answer.status_code)
+        response.raw_headers = _answer_headers(answer)
+        return response
+
+    async def _caller(self, request: Request) -> Caller | None:
+        if not self._needs_caller:
+            return None
+        authenticator: Authenticator = request.app.state.authenticator
+        return await authenticator.authenticate(request)
+
+
+def _target(request: Request) -> tuple[str, bytes]:
+    """The decoded path, and path and query as they came. Raises Problem 404 for a path that climbs."""
+    raw_path: bytes = request.scope["raw_path"]
+    path = request.url.path
+    if any(part in {"", ".", ".."} for part in path.split("/")[1:]):
+        raise Problem(404, "not_found", "There is no such path.")
+    query: bytes = request.scope["query_string"]
+    return path, raw_path + b"?" + query if query else raw_path
+
+
+def _headers(request: Request) -> Headers:
+    forwarded = [(name, value) for name, value in request.scope["headers"] if name in FORWARDED]
+    return [*forwarded, (b"x-request-id", request.state.request_id.encode())]
+
+
+def _has_body(request: Request) -> bool:
+    return "content-length" in request.headers or "transfer-encoding" in request.headers
+
+
+async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for part in answer.aiter_raw():
+            yield part
+    finally:
+        await answer.aclose()
+
+
+def _answer_headers(answer: httpx.Response) -> Headers:
+    named_by_connection = {name.strip().lower().encode() for name in answer.headers.get("connection", "").split(",")}
+    withheld = WITHHELD | named_by_connection
+    return [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in withheld]

@@ -1,0 +1,230 @@
+"""HTTP in: jobs with their live streams and timelines, API keys, and who is asking."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from gateway import journal
+from gateway.accounts import get_account
+from gateway.admission import Admission
+from gateway.auth import AccountDep, Authenticator
+from gateway.bodies import body_of, json_body
+from gateway.errors import api_key_not_found
+from gateway.jobs import get_job, is_complete, is_finished, list_jobs, request_cancel
+from gateway.keys import create_key, list_keys, revoke_key
+from gateway.schemas import CreatedKey, JobView, Key, Me, NewJob, NewKey, Status, Timeline
+from gateway.stream import Streams
+from gateway.timeline import tell
+from kit.database import after_commit
+from kit.http import ReadDep, WriteDep
+from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, encode_cursor, page
+from shared.ids import ApiKeyId, JobId
+
+MAX_WAIT_SECONDS = 60
+MAX_SEQ = 2**31 - 1
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:[,;]|$)", re.IGNORECASE)
+
+Responses = dict[int | str, dict[str, Any]]
+
+KeyHeader = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", description="The same key and body return the first answer again, for 7 days."),
+]
+PreferHeader = Annotated[
+    str | None,
+    Header(alias="Prefer", max_length=200, description="`wait=N`: answer when the job has ended, after N <= 60 s."),
+]
+StatusQuery = Annotated[Status | None, Query(description="Only jobs in this status.")]
+KindQuery = Annotated[str | None, Query(pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="Only jobs of this kind.")]
+AfterQuery = Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="Only events behind this `seq`.")]
+LastEventHeader = Annotated[
+    int | None,
+    Header(alias="Last-Event-ID", ge=0, le=MAX_SEQ, description="As `after`; browsers send it when they come back."),
+]
+
+_REPLAY = {
+    "description": "`true` when this is the answer to an earlier request with the same key.",
+    "schema": {"type": "string"},
+}
+ACCEPTED: Responses = {
+    200: {"description": "The job has ended within the time that `Prefer` allowed.", "model": JobView},
+    202: {
+        "description": "The job is accepted.",
+        "headers": {
+            "Location": {"description": "The job.", "schema": {"type": "string"}},
+            "Idempotent-Replay": _REPLAY,
+        },
+    },
+    402: {"description": "There are not enough credits."},
+    409: {"description": "The Idempotency-Key was used with another request."},
+}
+STREAM: Responses = {
+    200: {
+        "description": "Events as they come: `id` is their `seq`, `data` an event as in the timeline. Events named"
+        " `progress` have no id and may be lost. The stream ends when nothing more can come.",
+        "content": {
+            "text/event-stream": {
+                "itemSchema": {
+                    "type": "object",
+                    "properties": {"id": {"type": "string"}, "event": {"type": "string"}, "data": {"type": "string"}},
+                    "required": ["data"],
+                }
+            }
+        },
+    },
+    204: {"description": "There is nothing behind `after` and nothing more can come."},
+}
+ENDED: Responses = {409: {"description": "The job has ended already."}}
+
+
+def make_router(admission: Admission, streams: Streams, authenticator: Authenticator) -> APIRouter:
+    """Gateway's own routes."""
+    router = APIRouter(prefix="/v1")
+    _add_jobs(router, admission, streams)
+    _add_account(router, authenticator)
+    return router
+
+
+def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None:
+    @router.post(
+        "/jobs",
+        summary="Ask for a job",
+        tags=["jobs"],
+        status_code=202,
+        response_model=JobView,
+        responses=ACCEPTED,
+        openapi_extra=body_of(NewJob),
+    )
+    async def create_job(
+        caller: AccountDep,
+        request: Annotated[NewJob, json_body(NewJob)],
+        idempotency_key: KeyHeader = None,
+        prefer: PreferHeader = None,
+    ) -> Response:
+        """Accepts a job: it is priced, and runs as soon as its credits are held. What is not delivered is not paid."""
+        admitted = await admission.admit(caller, request, key=idempotency_key)
+        headers = {"Location": f"/v1/jobs/{admitted.job_id}"}
+        if admitted.replayed:
+            headers["Idempotent-Replay"] = "true"
+        seconds = wait_of(prefer)
+        if seconds is None:
+            return JSONResponse(admitted.response, 202, headers=headers)
+        row = await streams.until_finished(account_id=caller.account_id, job_id=admitted.job_id, seconds=seconds)
+        headers["Preference-Applied"] = f"wait={seconds}"
+        content = JobView.of(row).model_dump(mode="json")
+        return JSONResponse(content, 200 if is_finished(row) else 202, headers=headers)
+
+    @router.get("/jobs", summary="List jobs", tags=["jobs"])
+    async def list_all_jobs(
+        *,
+        caller: AccountDep,
+        session: ReadDep,
+        status: StatusQuery = None,
+        kind: KindQuery = None,
+        limit: LimitQuery = DEFAULT_LIMIT,
+        cursor: CursorQuery = None,
+    ) -> Page[JobView]:
+        """Your jobs, newest first."""
+        before = decode_cursor(cursor, str)[0] if cursor else None
+        rows = await list_jobs(
+            session, account_id=caller.account_id, status=status, kind=kind, before=before, limit=limit + 1
+        )
+        return page([JobView.of(row) for row in rows], limit, cursor_of=lambda job: encode_cursor(job.id))
+
+    @router.get("/jobs/{job_id}", summary="Read a job", tags=["jobs"])
+    async def read_job(job_id: JobId, caller: AccountDep, session: ReadDep) -> JobView:
+        """A job as it stands."""
+        return JobView.of(await get_job(session, account_id=caller.account_id, job_id=job_id))
+
+    @router.post("/jobs/{job_id}/cancel", summary="Stop a job", tags=["jobs"], status_code=202, responses=ENDED)
+    async def cancel_job(job_id: JobId, caller: AccountDep, session: WriteDep) -> JobView:
+        """Stops what was not submitted to a provider yet; the rest runs to its end. Asking again changes nothing."""
+        row = await request_cancel(session, account_id=caller.account_id, job_id=job_id)
+        after_commit(session, lambda: streams.wake(job_id))
+        return JobView.of(row)
+
+    @router.get("/jobs/{job_id}/timeline", summary="Read a job's timeline", tags=["jobs"])
+    async def read_timeline(job_id: JobId, caller: AccountDep, session: ReadDep) -> Timeline:
+        """Everything that happened for a job, from the request to the delivery, in one causal chain."""
+        row = await get_job(session, account_id=caller.account_id, job_id=job_id)
+        return tell(JobView.of(row), await journal.read(session, job_id=job_id))
+
+    @router.get(
+        "/jobs/{job_id}/events",
+        summary="Follow a job live",
+        tags=["jobs"],
+        response_class=StreamingResponse,
+        responses=STREAM,
+    )
+    async def follow_job(
+        job_id: JobId,
+        caller: AccountDep,
+        session: ReadDep,
+        after: AfterQuery = None,
+        last_event_id: LastEventHeader = None,
+    ) -> Response:
+        """Server-sent events of a job: its journal from the start or from where you left, then live."""
+        row = await get_job(session, account_id=caller.account_id, job_id=job_id)
+        seen = next((seq for seq in (last_event_id, after) if seq is not None), 0)
+        if is_complete(row) and seen >= (await journal.last_seqs(session, [job_id]))[job_id]:
+            return Response(status_code=204)
+        return StreamingResponse(
+            streams.follow(account_id=caller.account_id, job_id=job_id, after=seen),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+
+def _add_account(router: APIRouter, authenticator: Authenticator) -> None:
+    @router.get("/me", summary="Who am I", tags=["account"])
+    async def read_me(caller: AccountDep, session: ReadDep) -> Me:
+        """Your account, and the credentials you asked with."""
+        account = await get_account(session, account_id=caller.account_id)
+        return Me(
+            account_id=account.id,
+            email=account.email,
+            created_at=account.created_at,
+            actor=caller.actor,
+            scopes=sorted(caller.scopes),
+        )
+
+    @router.post(
+        "/api-keys", summary="Make an API key", tags=["account"], status_code=201, openapi_extra=body_of(NewKey)
+    )
+    async def create_api_key(
+        caller: AccountDep, session: WriteDep, request: Annotated[NewKey, json_body(NewKey)], response: Response
+    ) -> CreatedKey:
+        """Makes a key and shows it, once."""
+        expires_at = None
+        if request.expires_in_days is not None:
+            expires_at = datetime.now(UTC) + timedelta(days=request.expires_in_days)
+        made = create_key(
+            session, account_id=caller.account_id, name=request.name, scopes=request.scopes, expires_at=expires_at
+        )
+        response.headers["Cache-Control"] = "no-store"
+        return CreatedKey.of(made.row, key=made.secret)
+
+    @router.get("/api-keys", summary="List API keys", tags=["account"])
+    async def list_api_keys(
+        caller: AccountDep, session: ReadDep, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
+    ) -> Page[Key]:
+        """Your keys without their secrets, newest first; those that were revoked too."""
+        before = decode_cursor(cursor, str)[0] if cursor else None
+        rows = await list_keys(session, account_id=caller.account_id, before=before, limit=limit + 1)
+        return page([Key.of(row) for row in rows], limit, cursor_of=lambda key: encode_cursor(key.id))
+
+    @router.delete("/api-keys/{key_id}", summary="Revoke an API key", tags=["account"], status_code=204)
+    async def revoke_api_key(key_id: ApiKeyId, caller: AccountDep, session: WriteDep) -> None:
+        """Ends a key at once. Ending it again changes nothing."""
+        if not await revoke_key(session, account_id=caller.account_id, key_id=key_id):
+            raise api_key_not_found()
+        after_commit(session, lambda: authenticator.forget(key_id))
+
+
+def wait_of(prefer: str | None) -> int | None:
+    """Seconds of ``Prefer: wait=N`` (RFC 7240), at most 60."""
+    match = _WAIT.search(prefer or "")
+    return min(int(match[1]), MAX_WAIT_SECONDS) if match else None

@@ -1,0 +1,85 @@
+"""Signing in to the page: a one-time ticket from a link becomes a browser session, known by a cookie.
+
+Ticket and cookie are random; the database keeps their SHA-256 only.
+"""
+
+import secrets
+from datetime import timedelta
+
+from fastapi import Response
+from sqlalchemy import delete, func, insert, select, update
+
+from gateway.keys import digest
+from gateway.models import Account, BrowserSession, accounts, browser_sessions, tickets
+from kit.database import ReadSession, WriteSession
+from kit.leases import now_plus
+
+COOKIE = "atelier_session"
+TICKET_LIFETIME = timedelta(hours=24)
+SESSION_LIFETIME = timedelta(days=30)
+_BYTES = 32
+
+
+async def create_ticket(session: WriteSession, *, account_id: str, lifetime: timedelta = TICKET_LIFETIME) -> str:
+    """A ticket that signs in to this account once."""
+    ticket = secrets.token_urlsafe(_BYTES)
+    expires_at = now_plus(lifetime.total_seconds())
+    await session.execute(insert(tickets).values(hash=digest(ticket), account_id=account_id, expires_at=expires_at))
+    return ticket
+
+
+async def redeem_ticket(session: WriteSession, *, ticket: str, lifetime: timedelta = SESSION_LIFETIME) -> str | None:
+    """Use a ticket: the token of a new browser session, or None when the ticket is used, too old or not ours."""
+    redeemed = await session.execute(
+        update(tickets)
+        .where(tickets.c.hash == digest(ticket), tickets.c.redeemed_at.is_(None), tickets.c.expires_at > func.now())
+        .values(redeemed_at=func.now())
+        .returning(tickets.c.account_id)
+    )
+    account_id = redeemed.scalar_one_or_none()
+    if account_id is None:
+        return None
+    return await create_session(session, account_id=account_id, lifetime=lifetime)
+
+
+async def create_session(session: WriteSession, *, account_id: str, lifetime: timedelta = SESSION_LIFETIME) -> str:
+    """Sign a browser in; the token goes into its cookie."""
+    token = secrets.token_urlsafe(_BYTES)
+    expires_at = now_plus(lifetime.total_seconds())
+    await session.execute(
+        insert(browser_sessions).values(hash=digest(token), account_id=account_id, expires_at=expires_at)
+    )
+    return token
+
+
+async def session_account(session: ReadSession | WriteSession, *, token: str) -> Account | None:
+    """The account that a browser is signed in to."""
+    query = (
+        select(Account)
+        .join(BrowserSession, browser_sessions.c.account_id == accounts.c.id)
+        .where(browser_sessions.c.hash == digest(token), browser_sessions.c.expires_at > func.now())
+    )
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def end_session(session: WriteSession, *, token: str) -> None:
+    """Sign a browser out. Processes that know the session from a moment ago forget it within seconds."""
+    await session.execute(delete(browser_sessions).where(browser_sessions.c.hash == digest(token)))
+
+
+def set_cookie(response: Response, token: str, *, secure: bool, lifetime: timedelta = SESSION_LIFETIME) -> None:
+    """Give the browser its session; ``secure`` everywhere but in development."""
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=int(lifetime.total_seconds()),
+        path="/",
+        secure=secure,
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def clear_cookie(response: Response, *, secure: bool) -> None:
+    """Take the session away from the browser."""
+    response.delete_cookie(COOKIE, path="/", secure=secure, httponly=True, samesite="strict")

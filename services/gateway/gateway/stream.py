@@ -1,0 +1,97 @@
+"""Live streams: the journal of a job as server-sent events, and progress between them.
+
+The id of an event is its number in the journal, so a client that comes back with ``Last-Event-ID`` misses nothing.
+Signals only wake a stream; what it sends is read from the database, and without signals it looks there each second.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+
+from gateway import journal
+from gateway.jobs import get_job, is_complete, is_finished
+from kit.database import Database
+from kit.signals import Signals
+
+KEEPALIVE_SECONDS = 15.0
+POLL_SECONDS = 1.0
+SIGNALLED_POLL_SECONDS = 3.0  # a signal may be lost
+
+Queue = asyncio.Queue[dict[str, Any]]
+
+
+class Streams:
+    """Follows jobs. ``stopping`` tells when this process wants to end."""
+
+    def __init__(self, db: Database, signals: Signals) -> None:
+        self._db = db
+        self._signals = signals
+        self.stopping: Callable[[], bool] = lambda: False
+
+    async def follow(self, *, account_id: str, job_id: str, after: int) -> AsyncIterator[bytes]:
+        """Everything behind ``after``, as it comes, until nothing more can."""
+        quiet_since = time.monotonic()
+        with self._signals.listen(job_id) as queue:
+            while True:
+                async with self._db.read() as session:
+                    row = await get_job(session, account_id=account_id, job_id=job_id)
+                    events = await journal.read(session, job_id=job_id, after=after)
+                for event in events:
+                    after = event.seq
+                    quiet_since = time.monotonic()
+                    yield format_sse_event(data_str=event.model_dump_json(), id=str(event.seq))
+                if is_complete(row) or self.stopping():
+                    return
+                async for progress in self._progress(queue):
+                    quiet_since = time.monotonic()
+                    yield format_sse_event(data_str=json.dumps(progress), event="progress")
+                if time.monotonic() - quiet_since >= KEEPALIVE_SECONDS:
+                    quiet_since = time.monotonic()
+                    yield KEEPALIVE_COMMENT
+
+    def wake(self, job_id: str) -> None:
+        """Tell the streams of a job, in every process, that its journal has grown."""
+        self._signals.send((job_id, {"type": "event"}))
+
+    async def until_finished(self, *, account_id: str, job_id: str, seconds: float) -> Any:
+        """The row of the job once it has ended, or as it is after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        with self._signals.listen(job_id) as queue:
+            while True:
+                async with self._db.read() as session:
+                    row = await get_job(session, account_id=account_id, job_id=job_id)
+                remaining = deadline - time.monotonic()
+                if is_finished(row) or remaining <= 0 or self.stopping():
+                    return row
+                await self._next_event(queue, seconds=remaining)
+
+    async def _progress(self, queue: Queue) -> AsyncIterator[dict[str, Any]]:
+        """Progress messages until there may be a new event."""
+        end = time.monotonic() + self._poll_seconds
+        while (seconds := end - time.monotonic()) > 0:
+            message = await _get(queue, seconds)
+            if message is None or message["type"] == "event":
+                return
+            yield {name: value for name, value in message.items() if name != "type"}
+
+    async def _next_event(self, queue: Queue, *, seconds: float) -> None:
+        end = time.monotonic() + min(seconds, self._poll_seconds)
+        while (left := end - time.monotonic()) > 0:
+            message = await _get(queue, left)
+            if message is None or message["type"] == "event":
+                return
+
+    @property
+    def _poll_seconds(self) -> float:
+        return SIGNALLED_POLL_SECONDS if self._signals.connected else POLL_SECONDS
+
+
+async def _get(queue: Queue, seconds: float) -> dict[str, Any] | None:
+    try:
+        return await asyncio.wait_for(queue.get(), seconds)
+    except TimeoutError:
+        return None

@@ -1,0 +1,99 @@
+"""The routes of the page: the studio, and the story of a job."""
+
+from datetime import UTC, datetime
+
+from fastapi import APIRouter, Request, Response
+
+from gateway import journal, timeline
+from gateway.jobs import get_job, is_complete, list_jobs
+from gateway.models import Account
+from gateway.schemas import JobView
+from gateway.sessions import COOKIE, session_account
+from gateway.web import lanes, wording
+from gateway.web.pages import Pages
+from gateway.web.reading import balance_of
+from gateway.web.story import narrate
+from gateway.web.welcome import welcome
+from kit.database import ReadSession
+from kit.http import ReadDep
+from shared.ids import JobId
+from shared.jobs import ImageInput
+from shared.prices import current_version, price_books
+
+RECENT_JOBS = 20
+STEPS = (
+    ("accepted", "Accepted"),
+    ("paid", "Paid"),
+    ("making", "Making"),
+    ("kept", "Kept"),
+    ("delivered", "Delivered"),
+)
+IDEAS = (
+    "a lighthouse in a storm, oil painting",
+    "an alpine lake at dawn, mist over the water",
+    "a neon city at night in the rain",
+    "a fox among ferns in a misty forest",
+)
+
+
+def make_router(pages: Pages) -> APIRouter:
+    """The routes of the page; none of them is part of the public API."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/")
+    async def show_studio(request: Request, session: ReadDep) -> Response:
+        account = await _signed_in(request, session)
+        if account is None:
+            return welcome(pages)
+        rows = await list_jobs(session, account_id=account.id, status=None, kind=None, before=None, limit=RECENT_JOBS)
+        return pages.render(
+            "studio.html",
+            account=account,
+            balance=await balance_of(session, account_id=account.id),
+            jobs=[JobView.of(row) for row in rows],
+            composer=_composer(),
+            steps=STEPS,
+            ideas=IDEAS,
+            statuses=wording.STATUSES,
+            wording={"failures": wording.FAILURES},
+        )
+
+    @router.get("/jobs/{job_id}")
+    async def show_job(job_id: JobId, request: Request, session: ReadDep) -> Response:
+        account = await _signed_in(request, session)
+        if account is None:
+            return welcome(pages, return_to=request.url.path)
+        row = await get_job(session, account_id=account.id, job_id=job_id)
+        job = JobView.of(row)
+        story = narrate(timeline.tell(job, await journal.read(session, job_id=job_id)))
+        return pages.render(
+            "job.html",
+            account=account,
+            balance=await balance_of(session, account_id=account.id),
+            job=job,
+            story=story,
+            live=not is_complete(row),
+            titles={moment.event.seq: moment.title for moment in story.moments},
+            statuses=wording.STATUSES,
+            services=lanes.SERVICES,
+            braid=lanes.GEOMETRY,
+        )
+
+    return router
+
+
+async def _signed_in(request: Request, session: ReadSession) -> Account | None:
+    token = request.cookies.get(COOKIE)
+    return await session_account(session, token=token) if token else None
+
+
+def _composer() -> dict[str, object]:
+    """What the form offers, read from the contract and the price book."""
+    book = price_books()[current_version(datetime.now(UTC))]
+    schema = ImageInput.model_json_schema()["properties"]
+    return {
+        "prices": {size: dict(qualities) for size, qualities in book.image.items()},
+        "sizes": schema["size"]["enum"],
+        "most_pictures": schema["n"]["maximum"],
+        "longest_prompt": schema["prompt"]["maxLength"],
+    }

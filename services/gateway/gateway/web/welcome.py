@@ -1,0 +1,90 @@
+"""Signing in and out of the page: by an API key or a one-time link; each becomes a session cookie."""
+
+import re
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from gateway.auth import Authenticator, is_same_origin, session_actor
+from gateway.errors import foreign_origin
+from gateway.sessions import COOKIE, clear_cookie, create_session, end_session, redeem_ticket, set_cookie
+from gateway.settings import GatewaySettings
+from gateway.web.pages import Pages
+from kit.http import WriteDep
+
+SEE_OTHER = 303
+OWN_PAGE = re.compile(r"/jobs/job_[0-9A-Z]{26}")
+
+UNKNOWN_KEY = "This key is unknown, expired or revoked."
+LESSER_KEY = "This key may only read; enter with one that may write."
+USED_LINK = "This sign-in link was used already or is too old. Ask for a new one."
+
+JOURNEY = (
+    ("gateway", "Asked", "Your words are taken in and priced."),
+    ("billing", "Held", "Credits are set aside, never lost."),
+    ("generation", "Made", "A model paints it, once."),
+    ("storage", "Kept", "The picture is checked and stored."),
+    ("publishing", "Delivered", "It goes where you want it."),
+)
+
+
+def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenticator) -> APIRouter:
+    """The routes by which a browser comes in and leaves."""
+    router = APIRouter(include_in_schema=False)
+    lifetime = settings.session_lifetime
+    secure = settings.environment != "development"
+
+    @router.post("/enter")
+    async def enter_with_key(request: Request, session: WriteDep) -> Response:
+        _refuse_foreign(request)
+        form = await _form(request)
+        return_to = form.get("next", "")
+        caller = await authenticator.by_key(form.get("api_key", "").strip())
+        if caller is None:
+            return welcome(pages, return_to=return_to, error=UNKNOWN_KEY, status=401)
+        if "write" not in caller.scopes:  # a session may do everything, so a lesser key must not become one
+            return welcome(pages, return_to=return_to, error=LESSER_KEY, status=403)
+        response = RedirectResponse(return_to if OWN_PAGE.fullmatch(return_to) else "/", SEE_OTHER)
+        token = await create_session(session, account_id=caller.account_id, lifetime=lifetime)
+        set_cookie(response, token, secure=secure, lifetime=lifetime)
+        return response
+
+    @router.get("/enter/{ticket}")
+    async def enter_with_link(ticket: str, request: Request, session: WriteDep) -> Response:
+        token = await redeem_ticket(session, ticket=ticket, lifetime=lifetime)
+        if token is None:
+            return welcome(pages, error=USED_LINK, status=410)
+        response: Response = RedirectResponse("/", SEE_OTHER)
+        if request.headers.get("Sec-Fetch-Site") == "cross-site":
+            # a strict cookie is not sent along a redirect that began on another site; a page of our own starts anew
+            response = pages.render("entered.html")
+        set_cookie(response, token, secure=secure, lifetime=lifetime)
+        return response
+
+    @router.post("/sign-out")
+    async def sign_out(request: Request, session: WriteDep) -> Response:
+        _refuse_foreign(request)
+        if token := request.cookies.get(COOKIE):
+            await end_session(session, token=token)
+            authenticator.forget(session_actor(token))
+        response = RedirectResponse("/", SEE_OTHER)
+        clear_cookie(response, secure=secure)
+        return response
+
+    return router
+
+
+def welcome(pages: Pages, *, return_to: str = "/", error: str | None = None, status: int = 200) -> Response:
+    """The page of somebody who is not signed in; after that they go on to ``return_to``."""
+    return pages.render("welcome.html", status=status, next=return_to, error=error, journey=JOURNEY)
+
+
+def _refuse_foreign(request: Request) -> None:
+    if not is_same_origin(request):
+        raise foreign_origin()
+
+
+async def _form(request: Request) -> dict[str, str]:
+    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
+    return {name: values[0] for name, values in fields.items()}

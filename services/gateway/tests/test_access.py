@@ -1,0 +1,207 @@
+"""Who may call: API keys, browser sessions, scopes, rate limits."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from gateway.accounts import register
+from gateway.errors import EmailInUseError
+from gateway.keys import create_key, digest
+from gateway.models import api_keys, browser_sessions
+from gateway.sessions import COOKIE, create_ticket, end_session, redeem_ticket, session_account
+from kit.testing import emitted
+from shared.events import AccountRegistered
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
+class TestAccounts:
+    async def test_a_new_account_is_told(self, gateway):
+        async with gateway.db.write() as session:
+            account = await register(session, email=" Ada@Example.com ")
+
+        (event,) = await emitted(gateway.db)
+        assert isinstance(event, AccountRegistered)
+        assert (event.account_id, event.email) == (account.id, "ada@example.com")
+
+    async def test_an_address_has_one_account(self, gateway):
+        async with gateway.db.write() as session:
+            await register(session, email="ada@example.com")
+
+        with pytest.raises(EmailInUseError):
+            async with gateway.db.write() as session:
+                await register(session, email="ADA@example.com")
+
+
+class TestApiKeys:
+    async def test_a_new_key_is_shown_once_and_works(self, customer, rows_of):
+        made = await customer.http.post("/v1/api-keys", json={"name": "ci"})
+
+        assert made.status_code == 201
+        key = made.json()["key"]
+        assert key.startswith(made.json()["prefix"])
+        assert key.endswith(made.json()["last4"])
+        me = await customer.http.get("/v1/me", headers=bearer(key))
+        assert (me.json()["account_id"], me.json()["actor"]) == (customer.account_id, made.json()["id"])
+        listed = (await customer.http.get("/v1/api-keys")).json()["data"]
+        assert [entry["name"] for entry in listed] == ["ci", "test"]
+        assert all("key" not in entry for entry in listed)
+        assert not any(key.encode() in repr(row).encode() for row in await rows_of("api_keys"))
+
+    async def test_a_revoked_key_ends_at_once(self, customer):
+        made = (await customer.http.post("/v1/api-keys", json={"name": "ci"})).json()
+        assert (await customer.http.get("/v1/me", headers=bearer(made["key"]))).status_code == 200
+
+        ended = [await customer.http.delete(f"/v1/api-keys/{made['id']}") for _ in range(2)]
+
+        assert [answer.status_code for answer in ended] == [204, 204]
+        assert (await customer.http.get("/v1/me", headers=bearer(made["key"]))).status_code == 401
+
+    async def test_an_expired_key_is_none(self, gateway, customer):
+        async with gateway.db.write() as session:
+            past = datetime.now(UTC) - timedelta(seconds=1)
+            key = create_key(session, account_id=customer.account_id, name="old", expires_at=past)
+
+        assert (await customer.http.get("/v1/me", headers=bearer(key.secret))).status_code == 401
+
+    async def test_a_foreign_key_cannot_be_revoked(self, customer, open_account, rows_of):
+        other, _ = await open_account()
+        (row,) = await rows_of("api_keys", account_id=other)
+
+        answer = await customer.http.delete(f"/v1/api-keys/{row['id']}")
+
+        assert (answer.status_code, answer.json()["code"]) == (404, "api_key_not_found")
+        assert (await rows_of("api_keys", account_id=other))[0]["revoked_at"] is None
+
+    @pytest.mark.parametrize(
+        "authorization", [None, "Bearer", "Bearer atl_x_y", "Bearer atl_abcdefgh_" + "x" * 43, "Basic YTpi"]
+    )
+    async def test_without_a_valid_key_nobody_gets_in(self, http, authorization):
+        answer = await http.get("/v1/jobs", headers={"Authorization": authorization} if authorization else {})
+
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+    async def test_the_right_prefix_with_another_secret_is_refused(self, customer):
+        forged = customer.key[:-1] + ("a" if customer.key[-1] != "a" else "b")
+
+        assert (await customer.http.get("/v1/me", headers=bearer(forged))).status_code == 401
+
+    async def test_a_key_that_may_only_read_cannot_write(self, customer, order):
+        made = (await customer.http.post("/v1/api-keys", json={"name": "viewer", "scopes": ["read"]})).json()
+
+        assert (await customer.http.get("/v1/jobs", headers=bearer(made["key"]))).status_code == 200
+        answer = await customer.http.post("/v1/jobs", json=order, headers=bearer(made["key"]))
+        assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
+
+    @pytest.mark.parametrize(
+        "body", [{}, {"name": ""}, {"name": "a\x00"}, {"name": "a", "scopes": []}, {"name": "a", "scopes": ["root"]}]
+    )
+    async def test_a_key_needs_a_name_and_known_scopes(self, customer, body):
+        assert (await customer.http.post("/v1/api-keys", json=body)).status_code == 422
+
+
+class TestSessions:
+    @pytest.fixture
+    async def account_id(self, open_account):
+        return (await open_account())[0]
+
+    async def sign_in(self, gateway, account_id):
+        async with gateway.db.write() as session:
+            ticket = await create_ticket(session, account_id=account_id)
+        async with gateway.db.write() as session:
+            token = await redeem_ticket(session, ticket=ticket)
+        assert token is not None
+        return ticket, token
+
+    async def test_a_ticket_signs_in_once(self, gateway, account_id):
+        ticket, token = await self.sign_in(gateway, account_id)
+
+        async with gateway.db.write() as session:
+            account = await session_account(session, token=token)
+            assert account is not None
+            assert account.id == account_id
+            assert await redeem_ticket(session, ticket=ticket) is None
+            assert await redeem_ticket(session, ticket="made up") is None
+
+    async def test_an_old_ticket_is_none(self, gateway, account_id):
+        async with gateway.db.write() as session:
+            ticket = await create_ticket(session, account_id=account_id, lifetime=timedelta(seconds=-1))
+        async with gateway.db.write() as session:
+            assert await redeem_ticket(session, ticket=ticket) is None
+
+    async def test_tokens_are_kept_as_hashes(self, gateway, account_id, rows_of):
+        ticket, token = await self.sign_in(gateway, account_id)
+
+        assert [row["hash"] for row in await rows_of("tickets")] == [digest(ticket)]
+        assert [row["hash"] for row in await rows_of("browser_sessions")] == [digest(token)]
+
+    async def test_a_cookie_reads_and_changes_only_from_our_own_page(self, gateway, http, account_id, order):
+        _, token = await self.sign_in(gateway, account_id)
+        http.cookies.set(COOKIE, token)
+
+        assert (await http.get("/v1/me")).json()["account_id"] == account_id
+        for origin in ({}, {"Origin": "https://evil.example"}, {"Origin": "null"}):
+            answer = await http.post("/v1/jobs", json=order, headers=origin)
+            assert (answer.status_code, answer.json()["code"]) == (403, "foreign_origin")
+        own = await http.post("/v1/jobs", json=order, headers={"Origin": "http://gateway.test"})
+        assert own.status_code == 202
+
+    @pytest.mark.parametrize("ending", ["signed out", "expired"])
+    async def test_a_session_that_has_ended_is_none(self, gateway, http, account_id, ending):
+        _, token = await self.sign_in(gateway, account_id)
+        async with gateway.db.write() as session:
+            if ending == "signed out":
+                await end_session(session, token=token)
+            else:
+                past = datetime.now(UTC) - timedelta(seconds=1)
+                await session.execute(update(browser_sessions).values(expires_at=past))
+
+        http.cookies.set(COOKIE, token)
+        assert (await http.get("/v1/me")).status_code == 401
+
+    async def test_a_key_counts_more_than_a_cookie(self, gateway, customer, open_account):
+        other, _ = await open_account()
+        _, token = await self.sign_in(gateway, other)
+        customer.http.cookies.set(COOKIE, token)
+
+        assert (await customer.http.get("/v1/me")).json()["account_id"] == customer.account_id
+
+
+class TestMemory:
+    @pytest.fixture
+    def overrides(self):
+        return {"auth_cache": timedelta(seconds=60)}
+
+    async def test_a_known_key_costs_no_query(self, gateway, customer):
+        assert (await customer.http.get("/v1/me")).status_code == 200
+        async with gateway.db.write() as session:
+            await session.execute(update(api_keys).values(revoked_at=datetime.now(UTC)))
+        async with gateway.db.read() as session:
+            assert (await session.execute(select(api_keys.c.revoked_at))).scalar_one() is not None
+
+        assert (await customer.http.get("/v1/me")).status_code == 200
+
+
+class TestRateLimits:
+    @pytest.fixture
+    def overrides(self):
+        return {"rate_limit": 1, "rate_burst": 3}
+
+    async def test_a_caller_in_haste_is_told_when_to_come_back(self, customer):
+        answers = [await customer.http.get("/v1/me") for _ in range(4)]
+
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert [answer.headers["RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
+        assert answers[3].json()["code"] == "rate_limited"
+        assert int(answers[3].headers["Retry-After"]) >= 1
+
+    async def test_one_caller_does_not_slow_another(self, customer, open_account):
+        _, key = await open_account()
+        for _ in range(4):
+            await customer.http.get("/v1/me")
+
+        assert (await customer.http.get("/v1/me", headers=bearer(key))).status_code == 200

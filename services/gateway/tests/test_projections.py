@@ -1,0 +1,192 @@
+"""What other services tell becomes what customers see, in whatever order it arrives."""
+
+import asyncio
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kit import invariants
+from kit.testing import records
+from shared.events import DeliveryFailed, HoldOverdue
+from shared.ids import created_at, new_id
+
+
+class TestProjections:
+    @pytest.fixture
+    async def job_id(self, customer, order):
+        return (await customer.http.post("/v1/jobs", json=order)).json()["id"]
+
+    async def test_a_job_that_comes_through_shows_items_and_money(self, gateway, customer, job_id, make):
+        await gateway.edge.handle(records(*make.journey(customer.account_id, job_id)))
+
+        job = (await customer.http.get(f"/v1/jobs/{job_id}")).json()
+        assert job["status"] == "succeeded"
+        assert [item["outcome"] for item in job["items"]] == ["delivered"]
+        assert (job["credits"]["held"], job["credits"]["captured"], job["credits"]["released"]) == (4_000, 4_000, 0)
+        assert job["finished_at"] is not None
+
+    async def test_a_refused_job_shows_the_numbers(self, gateway, customer, job_id, make):
+        events = [make.credits_refused(customer.account_id, job_id), make.refused(customer.account_id, job_id)]
+        await gateway.edge.handle(records(*events))
+
+        job = (await customer.http.get(f"/v1/jobs/{job_id}")).json()
+        assert job["status"] == "refused"
+        assert job["failure"] == {
+            "code": "insufficient_credits",
+            "detail": "too few",
+            "needed": 4_000,
+            "available": 1,
+        }
+
+    async def test_a_delivery_that_failed_and_was_made_again_has_succeeded(self, gateway, customer, order, make):
+        target = {"webhook": {"url": "https://example.com/hook"}}
+        job = (await customer.http.post("/v1/jobs", json=order | {"deliver": target})).json()
+        succeeded = make.delivered(customer.account_id, job["id"])
+        failed = DeliveryFailed(**succeeded.model_dump(), code="exhausted", detail="no answer")
+
+        for event in (succeeded, failed):
+            await gateway.edge.handle(records(event))
+
+        shown = (await customer.http.get(f"/v1/jobs/{job['id']}")).json()["delivery"]
+        assert (shown["state"], shown["delivery_id"]) == ("succeeded", succeeded.delivery_id)
+
+    async def test_the_first_outcome_of_a_job_stays(self, gateway, customer, job_id, make, rows_of):
+        journey = make.journey(customer.account_id, job_id)
+        await gateway.edge.handle(records(*journey))
+        late = HoldOverdue(account_id=customer.account_id, job_id=job_id, amount=4_000, deadline=created_at(job_id))
+        await gateway.edge.handle(records(late, make.held(customer.account_id, job_id)))
+
+        (row,) = await rows_of("jobs")
+        assert row["status"] == "succeeded"
+        assert [entry["seq"] for entry in await rows_of("job_events")] == list(range(1, 9))
+
+    async def test_a_job_that_only_others_know_gets_a_row(self, gateway, customer, make, rows_of):
+        job_id = new_id("job")
+        await gateway.edge.handle(records(*make.journey(customer.account_id, job_id)))
+
+        job = (await customer.http.get(f"/v1/jobs/{job_id}")).json()
+        assert (job["kind"], job["status"], job["credits"]["captured"]) == ("unknown", "succeeded", 4_000)
+        (row,) = await rows_of("jobs")
+        assert row["created_at"] == created_at(job_id)
+
+    async def test_a_wallet_keeps_its_highest_version(self, gateway, customer, make, rows_of):
+        newer, older = (
+            make.granted(customer.account_id, available=amount, version=version) for amount, version in ((7, 9), (5, 8))
+        )
+        await gateway.edge.handle(records(newer))
+        await gateway.edge.handle(records(older))
+
+        (row,) = await rows_of("balances")
+        assert (row["available"], row["version"]) == (7, 9)
+
+    async def test_a_large_batch_numbers_every_job_by_itself(self, gateway, customer, make, rows_of):
+        ids = [new_id("job") for _ in range(40)]
+        journeys = [make.journey(customer.account_id, job_id) for job_id in ids]
+        interleaved = [event for step in zip(*journeys, strict=True) for event in step]
+
+        await gateway.edge.handle(records(*interleaved))
+
+        entries = await rows_of("job_events")
+        assert [entry["seq"] for entry in entries] == [1, 2, 3, 4, 5] * len(ids)
+        assert {row["status"] for row in await rows_of("jobs")} == {"succeeded"}
+
+
+class TestReplicas:
+    async def test_two_that_meet_the_same_jobs_in_opposite_order_both_come_through(
+        self, gateway, customer, make, rows_of
+    ):
+        ids = [new_id("job") for _ in range(20)]
+        journeys = [make.journey(customer.account_id, job_id) for job_id in ids]
+        steps = list(zip(*journeys, strict=True))
+        ahead = [event for step in steps[:3] for event in step]
+        behind = [event for step in reversed(steps[3:]) for event in reversed(step)]
+
+        await asyncio.gather(gateway.edge.handle(records(*ahead)), gateway.edge.handle(records(*behind)))
+
+        assert {row["status"] for row in await rows_of("jobs")} == {"succeeded"}
+        assert len(await rows_of("job_events")) == 100
+        assert await rows_of("job_events", seq=6) == []
+
+
+def journeys(make, account_id):
+    """Four jobs of one account: delivered with a webhook, refused, cancelled by time, and one gateway has forgotten."""
+    delivered, refused, forgotten = (new_id("job") for _ in range(3))
+    return [
+        make.granted(account_id, available=50_000),
+        *make.journey(account_id, delivered),
+        make.delivered(account_id, delivered),
+        make.credits_refused(account_id, refused),
+        make.refused(account_id, refused),
+        *make.journey(account_id, forgotten),
+    ]
+
+
+SIZE = 14
+
+
+async def end_state(rows_of, account_id, events):
+    """What is left of the journeys, without what differs from run to run."""
+    kept = ("status", "rank", "failure", "detail", "needed", "available", "held", "captured", "released", "delivery")
+    ids = list(dict.fromkeys(event.job_id for event in events if hasattr(event, "job_id")))
+    jobs = [
+        (ids.index(row["id"]), *(row[name] for name in kept), [item["outcome"] for item in row["items"]])
+        for row in await rows_of("jobs", account_id=account_id)
+    ]
+    entries = [(ids.index(row["job_id"]), row["type"]) for row in await rows_of("job_events") if row["job_id"] in ids]
+    (balance,) = await rows_of("balances", account_id=account_id)
+    return sorted(jobs, key=str), sorted(entries), (balance["available"], balance["held"], balance["version"])
+
+
+class TestPermutations:
+    @given(
+        order=st.lists(st.sampled_from(range(SIZE)), max_size=8).flatmap(
+            lambda repeats: st.permutations([*range(SIZE), *repeats])
+        ),
+        cuts=st.sets(st.integers(1, SIZE + 7), max_size=6),
+    )
+    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    async def test_any_order_with_repeats_ends_the_same(self, gateway, open_account, make, rows_of, order, cuts):
+        (one, _), (other, _) = await open_account(), await open_account()
+        straight, shuffled = journeys(make, one), journeys(make, other)
+        for event in straight:
+            await gateway.edge.handle(records(event))
+        expected = await end_state(rows_of, one, straight)
+
+        messages = records(*(shuffled[index] for index in order))
+        for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), len(messages)], strict=True):
+            await gateway.edge.handle(messages[start:stop])
+
+        assert await end_state(rows_of, other, shuffled) == expected
+        assert await invariants.check(gateway.db, gateway.all_invariants) == []
+
+
+class TestTimeline:
+    async def test_it_tells_the_whole_story_from_the_journal_alone(self, gateway, customer, order, make):
+        target = {"webhook": {"url": "https://example.com/hook", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}}
+        job = (await customer.http.post("/v1/jobs", json=order | {"deliver": target})).json()
+        await gateway.edge.handle(records(*make.journey(customer.account_id, job["id"])))
+        await gateway.edge.handle(records(make.delivered(customer.account_id, job["id"])))
+
+        told = (await customer.http.get(f"/v1/jobs/{job['id']}/timeline")).json()
+
+        assert [event["seq"] for event in told["events"]] == list(range(1, 8))
+        assert [event["service"] for event in told["events"]] == [
+            "gateway",
+            "billing",
+            "generation",
+            "storage",
+            "generation",
+            "billing",
+            "publishing",
+        ]
+        (step,) = told["steps"]
+        assert (step["outcome"], step["price"]) == ("delivered", 4_000)
+        assert step["attempts"][0]["model"] == "gpt-image-2"
+        assert step["produced_at"] is not None
+        assert step["stored_at"] is not None
+        assert [transaction["kind"] for transaction in told["ledger"]] == ["hold", "settle"]
+        assert all(sum(line["amount"] for line in entry["lines"]) == 0 for entry in told["ledger"])
+        assert [(delivery["state"], delivery["attempts"]) for delivery in told["deliveries"]] == [("succeeded", 1)]
+        assert "secret" not in json.dumps(told)

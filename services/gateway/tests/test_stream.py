@@ -1,0 +1,160 @@
+"""Following a job live, and waiting for it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from kit.signals import Signals
+from kit.testing import eventually, records
+from shared.ids import new_id
+
+
+class Stream:
+    """An open stream and what came through it."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer = answer
+        self.events = []
+        self.ended = False
+
+    @property
+    def seqs(self):
+        return [int(event["id"]) for event in self.events if "id" in event]
+
+    async def read(self) -> None:
+        event = {}
+        async for line in self.answer.aiter_lines():
+            name, _, value = line.partition(": ")
+            if line:
+                event[name] = value
+            elif "data" in event:
+                self.events.append({**event, "data": json.loads(event["data"])})
+                event = {}
+        self.ended = True
+
+
+@asynccontextmanager
+async def following(customer, job_id, **headers) -> AsyncIterator[Stream]:
+    async with customer.http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
+        stream = Stream(answer)
+        reading = asyncio.create_task(stream.read())
+        yield stream
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+@pytest.fixture
+async def job_id(live, order):
+    return (await live.http.post("/v1/jobs", json=order)).json()["id"]
+
+
+class TestEvents:
+    async def test_events_come_as_they_happen_until_nothing_more_can(self, gateway, live, job_id, make):
+        async with following(live, job_id) as stream:
+            assert stream.answer.headers["Content-Type"].startswith("text/event-stream")
+            await eventually(lambda: stream.seqs == [1])
+            for seq, event in enumerate(make.journey(live.account_id, job_id), start=2):
+                await gateway.edge.handle(records(event))
+                await eventually(lambda seq=seq: stream.seqs == list(range(1, seq + 1)))
+            await eventually(lambda: stream.ended)
+
+        assert [event["data"]["service"] for event in stream.events][:3] == ["gateway", "billing", "generation"]
+        assert all("event" not in event for event in stream.events)
+
+    async def test_who_comes_back_misses_nothing_and_sees_nothing_twice(self, gateway, live, job_id, make):
+        journey = make.journey(live.account_id, job_id)
+        await gateway.edge.handle(records(*journey[:2]))
+        async with following(live, job_id) as first:
+            await eventually(lambda: first.seqs == [1, 2, 3])
+
+        await gateway.edge.handle(records(*journey[2:]))
+        async with following(live, job_id, **{"Last-Event-ID": "2"}) as second:
+            await eventually(lambda: second.ended)
+
+        assert second.seqs == [3, 4, 5, 6]
+
+    async def test_a_finished_story_that_was_seen_to_its_end_is_not_begun_again(self, gateway, live, job_id, make):
+        await gateway.edge.handle(records(*make.journey(live.account_id, job_id)))
+
+        answers = [
+            await live.http.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": "6"}),
+            await live.http.get(f"/v1/jobs/{job_id}/events", params={"after": 6}),
+        ]
+
+        assert [answer.status_code for answer in answers] == [204, 204]
+
+    async def test_a_job_with_a_webhook_is_followed_until_it_is_delivered(self, gateway, live, order, make):
+        target = {"webhook": {"url": "https://example.com/hook"}}
+        job = (await live.http.post("/v1/jobs", json=order | {"deliver": target})).json()
+        await gateway.edge.handle(records(*make.journey(live.account_id, job["id"])))
+        async with following(live, job["id"]) as stream:
+            await eventually(lambda: len(stream.seqs) == 6)
+            assert not stream.ended
+            await gateway.edge.handle(records(make.delivered(live.account_id, job["id"])))
+            await eventually(lambda: stream.ended)
+
+    async def test_progress_comes_without_an_id(self, gateway, live, job_id):
+        settings = gateway.settings
+        signals = Signals(settings.redis_url.get_secret_value(), namespace=settings.kafka_topic_prefix)
+        async with following(live, job_id) as stream:
+
+            def progress():
+                signals.send((job_id, {"type": "progress", "item": 0, "phase": "submitted"}))
+                return [event for event in stream.events if event.get("event") == "progress"]
+
+            seen = await eventually(progress)
+        await signals.close()
+
+        assert "id" not in seen[0]
+        assert seen[0]["data"] == {"job_id": job_id, "item": 0, "phase": "submitted"}
+
+    async def test_a_number_that_is_none_is_refused(self, live, job_id):
+        answer = await live.http.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": "-1"})
+
+        assert answer.status_code == 422
+
+    async def test_a_job_that_does_not_exist_has_no_stream(self, live):
+        answer = await live.http.get(f"/v1/jobs/{new_id('job')}/events")
+
+        assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
+
+
+class TestWithoutRedis:
+    @pytest.fixture
+    def overrides(self):
+        return {"redis_url": "redis://127.0.0.1:9/0"}
+
+    async def test_streams_of_this_process_are_still_woken_at_once(self, gateway, live, job_id, make):
+        async with following(live, job_id) as stream:
+            await eventually(lambda: stream.seqs == [1])
+            await gateway.edge.handle(records(*make.journey(live.account_id, job_id)))
+            await eventually(lambda: stream.ended, timeout=0.9)  # before the poll of a second
+
+
+class TestPreferWait:
+    async def test_the_answer_is_the_finished_job(self, gateway, customer, order, make, rows_of):
+        async def finish():
+            (row,) = await eventually(lambda: rows_of("jobs"))
+            await gateway.edge.handle(records(*make.journey(customer.account_id, row["id"])))
+
+        answer, _ = await asyncio.gather(
+            customer.http.post("/v1/jobs", json=order, headers={"Prefer": "respond-async, wait=20"}), finish()
+        )
+
+        assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
+        assert answer.headers["Preference-Applied"] == "wait=20"
+
+    async def test_a_job_that_takes_longer_is_answered_as_it_is(self, customer, order):
+        answer = await customer.http.post("/v1/jobs", json=order, headers={"Prefer": "wait=0"})
+
+        assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+
+    async def test_a_preference_that_is_not_understood_is_ignored(self, customer, order):
+        answer = await customer.http.post("/v1/jobs", json=order, headers={"Prefer": "wait=soon"})
+
+        assert answer.status_code == 202
+        assert "Preference-Applied" not in answer.headers

@@ -1,0 +1,391 @@
+"""The page, as a browser asks for it: coming in, the studio, the story of a job, errors, static files, the policy."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.keys import create_key
+from gateway.schemas import EventView
+from gateway.sessions import COOKIE, create_ticket
+from gateway.web import story
+from kit import testing
+from kit.service import Service
+from shared.ids import new_id, uuid7
+
+ORIGIN = "http://gateway.test"
+BROWSER = {"Accept": "text/html,*/*", "Origin": ORIGIN}
+
+
+@pytest.fixture
+async def browser(http: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A browser that is not signed in."""
+    http.headers.update(BROWSER)
+    return http
+
+
+@pytest.fixture
+async def account(gateway: Service, browser: httpx.AsyncClient, open_account: Any) -> str:
+    """The account that the browser is signed in to."""
+    account_id, key = await open_account()
+    await browser.post("/enter", data={"api_key": key})
+    return account_id
+
+
+async def ticket_for(gateway: Service, account_id: str) -> str:
+    async with gateway.db.write() as session:
+        return await create_ticket(session, account_id=account_id)
+
+
+async def ask(browser: httpx.AsyncClient, **job_input: Any) -> str:
+    """Ask for pictures as the page does; the id of the job."""
+    accepted = await browser.post("/v1/jobs", json={"kind": "image", "input": {"prompt": "a lighthouse"} | job_input})
+    assert accepted.status_code == 202, accepted.text
+    return str(accepted.json()["id"])
+
+
+async def finish(gateway: Service, make: Any, account_id: str, job_id: str) -> None:
+    """All that the other services tell of a job, each event caused by the one before."""
+    cause = None
+    for event in make.journey(account_id, job_id):
+        stamped = event.stamp(causation_id=cause)
+        cause = stamped.envelope.id
+        await gateway.edge.handle(testing.records(stamped))
+
+
+def text_of(page: httpx.Response) -> str:
+    """What a page says, without its tags."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
+
+
+def event_of(seq: int, service: str, event_id: str, *, at: datetime, cause: str | None = None) -> EventView:
+    wire_type = f"atelier.{service}.something-new.v1"
+    return EventView(seq=seq, id=event_id, type=wire_type, service=service, time=at, causation_id=cause, data={})
+
+
+class TestComingIn:
+    async def test_says_what_atelier_is_to_somebody_who_is_not_signed_in(self, browser):
+        page = await browser.get("/")
+
+        assert page.status_code == 200
+        assert "Ask for a picture" in text_of(page)
+        assert 'name="api_key"' in page.text
+
+    async def test_an_api_key_becomes_a_session(self, browser, open_account):
+        _, key = await open_account()
+
+        answer = await browser.post("/enter", data={"api_key": f" {key} "})
+
+        assert answer.status_code == 303
+        assert answer.headers["Location"] == "/"
+        cookie = answer.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=strict" in cookie
+        assert "What shall we make?" in text_of(await browser.get("/"))
+
+    async def test_an_unknown_key_is_told_in_words(self, browser):
+        answer = await browser.post("/enter", data={"api_key": "atl_nonsense"})
+
+        assert answer.status_code == 401
+        assert "unknown, expired or revoked" in text_of(answer)
+        assert COOKIE not in browser.cookies
+
+    async def test_a_key_that_may_only_read_does_not_become_a_session_that_may_write(
+        self, gateway, browser, open_account
+    ):
+        account_id, _ = await open_account()
+        async with gateway.db.write() as session:
+            key = create_key(session, account_id=account_id, name="reader", scopes=["read"])
+
+        answer = await browser.post("/enter", data={"api_key": key.secret})
+
+        assert answer.status_code == 403
+        assert COOKIE not in browser.cookies
+
+    async def test_another_site_cannot_sign_a_browser_in(self, browser, open_account):
+        _, key = await open_account()
+
+        answer = await browser.post("/enter", data={"api_key": key}, headers={"Origin": "https://elsewhere.example"})
+
+        assert answer.status_code == 403
+        assert COOKIE not in browser.cookies
+
+    async def test_a_link_signs_in_once(self, gateway, browser, open_account):
+        account_id, _ = await open_account()
+        ticket = await ticket_for(gateway, account_id)
+
+        first = await browser.get(f"/enter/{ticket}")
+        browser.cookies.clear()
+        second = await browser.get(f"/enter/{ticket}")
+
+        assert first.status_code == 303
+        assert first.headers["Location"] == "/"
+        assert second.status_code == 410
+        assert "used already" in text_of(second)
+        assert COOKIE not in browser.cookies
+
+    async def test_a_link_followed_from_another_site_starts_a_navigation_of_our_own(
+        self, gateway, browser, open_account
+    ):
+        """A browser does not send a strict cookie along a redirect that another site began."""
+        account_id, _ = await open_account()
+        ticket = await ticket_for(gateway, account_id)
+
+        answer = await browser.get(f"/enter/{ticket}", headers={"Sec-Fetch-Site": "cross-site"})
+
+        assert answer.status_code == 200
+        assert '<meta http-equiv="refresh" content="0;url=/">' in answer.text
+        assert COOKIE in browser.cookies
+
+    async def test_goes_on_to_the_job_that_was_asked_for(self, browser, open_account):
+        _, key = await open_account()
+        path = f"/jobs/{new_id('job')}"
+        welcome = await browser.get(path)
+
+        answer = await browser.post("/enter", data={"api_key": key, "next": path})
+
+        assert f'name="next" value="{path}"' in welcome.text
+        assert answer.headers["Location"] == path
+
+    @pytest.mark.parametrize("elsewhere", ["//elsewhere.example", "https://elsewhere.example/", "/jobs/../enter"])
+    async def test_never_goes_on_to_somebody_elses_site(self, browser, open_account, elsewhere):
+        _, key = await open_account()
+
+        answer = await browser.post("/enter", data={"api_key": key, "next": elsewhere})
+
+        assert answer.headers["Location"] == "/"
+
+    async def test_signing_out_ends_the_session(self, browser, account):
+        token = browser.cookies[COOKIE]
+
+        await browser.post("/sign-out")
+        browser.cookies.set(COOKIE, token)
+
+        assert "Ask for a picture" in text_of(await browser.get("/"))
+        assert (await browser.get("/v1/me")).status_code == 401
+
+    async def test_another_site_cannot_sign_a_browser_out(self, browser, account):
+        answer = await browser.post("/sign-out", headers={"Origin": "https://elsewhere.example"})
+
+        assert answer.status_code == 403
+        assert "What shall we make?" in text_of(await browser.get("/"))
+
+
+class TestStudio:
+    async def test_shows_what_can_be_spent(self, gateway, browser, account, make):
+        await gateway.edge.handle(testing.records(make.granted(account, available=46_500).stamp()))
+
+        page = await browser.get("/")
+
+        assert "46.5 credits" in text_of(page)
+        assert 'data-available="46500"' in page.text
+
+    async def test_offers_what_the_contract_allows_at_the_price_of_the_book(self, browser, account):
+        page = await browser.get("/")
+
+        assert re.findall(r'name="size" value="(\w+)"', page.text) == ["1024x1024", "1792x1024", "1024x1792"]
+        assert re.findall(r'name="n" value="(\d)"', page.text) == ["1", "2", "3", "4"]
+        assert '"1024x1024": {"hd": 8000, "standard": 4000}' in page.text
+        assert 'data-longest="1000"' in page.text
+
+    async def test_lists_recent_jobs_newest_first_so_that_running_ones_can_be_followed(self, browser, account):
+        older, newer = await ask(browser), await ask(browser, prompt="a fox")
+
+        page = await browser.get("/")
+
+        assert re.findall(r'data-job="(\w+)" data-status="(\w+)"', page.text) == [
+            (newer, "queued"),
+            (older, "queued"),
+        ]
+
+    async def test_shows_no_job_of_somebody_else(self, browser, account, open_account):
+        foreign = await ask(browser)
+        _, key = await open_account()
+
+        await browser.post("/enter", data={"api_key": key})
+
+        assert foreign not in (await browser.get("/")).text
+
+    async def test_words_of_a_prompt_stay_words(self, browser, account):
+        prompt = "<script>alert('x')</script> \"quoted\" </title>"
+        job_id = await ask(browser, prompt=prompt)
+
+        for path in ("/", f"/jobs/{job_id}"):
+            page = await browser.get(path)
+            assert "<script>alert" not in page.text
+            assert prompt in unescape(page.text)
+
+
+class TestStory:
+    async def test_tells_the_chain_of_events_with_their_causes(self, gateway, browser, account, make):
+        job_id = await ask(browser)
+        await finish(gateway, make, account, job_id)
+
+        page = await browser.get(f"/jobs/{job_id}")
+
+        titles = re.findall(r"<h3>([^<]+?) <span class=\"moment__service\">(\w+)", page.text)
+        assert titles == [
+            ("Request accepted", "gateway"),
+            ("Credits held", "billing"),
+            ("Picture made", "generation"),
+            ("Picture kept", "storage"),
+            ("Job done", "generation"),
+            ("Settled", "billing"),
+        ]
+        assert "4 credits paid, 0 given back. Because of job done ." in text_of(page)
+
+    async def test_shows_money_that_sums_to_zero_and_what_the_model_cost(self, gateway, browser, account, make):
+        job_id = await ask(browser)
+        await finish(gateway, make, account, job_id)
+
+        text = text_of(await browser.get(f"/jobs/{job_id}"))
+
+        assert "Hold customer.available \N{MINUS SIGN}4 customer.held +4 Sum 0" in text
+        assert "Settlement customer.held \N{MINUS SIGN}4 platform.earned +4 Sum 0" in text
+        assert "4 credits held, 4 paid, 0 given back." in text
+        assert "gpt-image-2" in text
+        assert "$0.04" in text
+
+    async def test_waits_for_more_until_the_job_is_settled(self, gateway, browser, account, make):
+        job_id = await ask(browser)
+        running = await browser.get(f"/jobs/{job_id}")
+        await finish(gateway, make, account, job_id)
+        finished = await browser.get(f"/jobs/{job_id}")
+
+        assert 'data-more="yes"' in running.text
+        assert 'id="cancel"' in running.text
+        assert 'data-more="no"' in finished.text
+        assert 'id="cancel"' not in finished.text
+
+    async def test_says_why_there_is_no_picture(self, gateway, browser, account, make):
+        job_id = await ask(browser)
+        refused = make.refused(account, job_id).stamp()
+        await gateway.edge.handle(testing.records(refused))
+
+        text = text_of(await browser.get(f"/jobs/{job_id}"))
+
+        assert "4 credits needed, 0.001 available." in text
+        assert "No credits moved." in text
+
+    async def test_the_job_of_somebody_else_is_a_page_that_is_not_there(self, browser, account, open_account):
+        job_id = await ask(browser)
+        _, key = await open_account()
+        await browser.post("/enter", data={"api_key": key})
+
+        page = await browser.get(f"/jobs/{job_id}")
+
+        assert page.status_code == 404
+        assert "This frame is empty" in text_of(page)
+        assert "a lighthouse" not in page.text
+
+    def test_no_effect_is_told_before_its_cause(self):
+        start = datetime(2026, 11, 21, tzinfo=UTC)
+        asked, held, made = (str(uuid7()) for _ in range(3))
+        clocks_differ = [
+            event_of(1, "gateway", asked, at=start + timedelta(seconds=9)),
+            event_of(2, "generation", made, at=start, cause=held),
+            event_of(3, "billing", held, at=start + timedelta(seconds=1), cause=asked),
+        ]
+
+        assert [event.id for event in story._by_cause(clocks_differ)] == [asked, held, made]
+
+
+class TestErrors:
+    async def test_a_person_gets_a_page(self, browser):
+        page = await browser.get("/nothing/here")
+
+        assert page.status_code == 404
+        assert page.headers["Content-Type"].startswith("text/html")
+        assert page.headers["X-Request-Id"] in page.text
+
+    async def test_a_program_gets_a_problem(self, http):
+        answer = await http.get("/nothing/here", headers={"Accept": "application/json"})
+
+        assert answer.json()["code"] == "not_found"
+
+    async def test_the_api_answers_browsers_with_problems_too(self, browser):
+        answer = await browser.get("/v1/me")
+
+        assert answer.status_code == 401
+        assert answer.json()["code"] == "unauthenticated"
+
+
+class TestStaticFiles:
+    async def test_every_file_that_a_page_names_is_there_and_may_be_kept_for_ever(self, browser, account):
+        job_id = await ask(browser)
+        pages = [(await browser.get(path)).text for path in ("/", f"/jobs/{job_id}", "/nothing")]
+        named = {url for page in pages for url in re.findall(r'(?:src|href)="(/static/[^"]+)"', page)}
+
+        assert len(named) > 10
+        for url in named:
+            answer = await browser.get(url)
+            assert answer.status_code == 200, url
+            assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+    async def test_modules_and_styles_name_only_files_of_the_bundle(self, browser):
+        page = (await browser.get("/")).text
+        folder = re.search(r'"(/static/\w+/)', page)[1]
+        waiting, seen = {"studio.js", "job.js", "base.css"}, set()
+        while waiting - seen:
+            name = (waiting - seen).pop()
+            seen.add(name)
+            answer = await browser.get(folder + name)
+            assert answer.status_code == 200, name
+            if name.endswith((".js", ".css")):
+                waiting |= set(re.findall(r'(?:from|import|url\() ?"(?:\./)?([\w/.-]+)"', answer.text))
+
+        assert {"wording.js", "fonts/bricolage.woff2"} <= seen
+
+    async def test_text_travels_packed(self, browser):
+        page = (await browser.get("/")).text
+        styles = re.search(r'"(/static/\w+/base.css)"', page)[1]
+
+        packed = await browser.get(styles, headers={"Accept-Encoding": "gzip"})
+        plain = await browser.get(styles, headers={"Accept-Encoding": "identity"})
+
+        assert packed.headers["Content-Encoding"] == "gzip"
+        assert "Content-Encoding" not in plain.headers
+        assert packed.text == plain.text
+
+    async def test_the_name_of_another_version_is_not_kept(self, browser):
+        answer = await browser.get("/static/000000000000/base.css")
+
+        assert answer.status_code == 200
+        assert answer.headers["Cache-Control"] == "no-cache"
+
+    @pytest.mark.parametrize("name", ["missing.css", "%2e%2e/routes.py", "fonts", "fonts/"])
+    async def test_nothing_else_can_be_had(self, browser, name):
+        assert (await browser.get(f"/static/x/{name}")).status_code == 404
+
+
+class TestPolicy:
+    @pytest.fixture
+    def overrides(self) -> dict[str, Any]:
+        return {"media_url": "https://media.example"}
+
+    async def test_a_page_may_load_its_own_files_and_its_pictures_only(self, browser, account):
+        job_id = await ask(browser)
+
+        for path in ("/", f"/jobs/{job_id}", "/nothing"):
+            page = await browser.get(path)
+            policy = dict(rule.split(" ", 1) for rule in page.headers["Content-Security-Policy"].split("; "))
+            assert policy["default-src"] == "'none'"
+            assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
+            assert policy["img-src"] == "'self' https://media.example"
+            assert page.headers["Cache-Control"] == "no-store"
+
+    async def test_nothing_on_a_page_needs_an_exception_to_it(self, browser, account):
+        job_id = await ask(browser)
+        pages = [(await browser.get(path)).text for path in ("/", f"/jobs/{job_id}", "/nothing")]
+        browser.cookies.clear()
+        pages.append((await browser.get("/")).text)
+
+        for page in pages:
+            assert " style=" not in page
+            assert "<style" not in page
+            assert not re.search(r"\son\w+=", page)
+            scripts = re.findall(r"<script\b([^>]*)>", page)
+            assert all("src=" in script or "application/json" in script for script in scripts)

