@@ -8,8 +8,10 @@ from billing.overdue import overdue_worker
 from billing.payments.fulfilment import Fulfilment
 from billing.payments.inbox import StripeInbox
 from billing.payments.invariants import PAYMENT_INVARIANTS
+from billing.payments.offer_routes import make_offer_router
 from billing.payments.price_check import check_prices
 from billing.payments.routes import make_payment_router
+from billing.payments.shelf import Shelf
 from billing.payments.shop import Shop
 from billing.payments.stripe_api import StripeApi
 from billing.payments.sweep import sweep_worker
@@ -58,6 +60,7 @@ def build(settings: BillingSettings) -> Service:
             make_quote_router(terms),
             make_spend_limit_router(terms),
             make_payment_router(shop, offers),
+            make_offer_router(Shelf(stripe, offers)),
         ),
         subscriptions=(
             on(AccountRegistered, handlers.on_account_registered),

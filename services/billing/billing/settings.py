@@ -13,7 +13,7 @@ from shared.prices import MILLICREDITS
 class BillingSettings(PaymentSettings):
     """What billing needs beside the settings of every service."""
 
-    model_config = SettingsConfigDict(env_prefix="BILLING_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="BILLING_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     identity_public_key: str = Field(description="Base64 of gateway's raw Ed25519 public key.")
     hold_grace: timedelta = Field(

@@ -6,6 +6,33 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
+class PriceTag(BaseModel):
+    """What Stripe charges."""
+
+    model_config = ConfigDict(frozen=True)
+
+    amount: int = Field(description="In the smallest unit of the currency.", examples=[500])
+    currency: str = Field(description="ISO 4217, in small letters.", examples=["usd"])
+    interval: str | None = Field(description="`month`, `year` ...; null when it is paid once.")
+    interval_count: int = Field(default=1, description="Every so many intervals.")
+
+
+class OfferView(BaseModel):
+    """A pack or a plan."""
+
+    name: str = Field(description="What a checkout session calls it.", examples=["pack_500"])
+    kind: Literal["pack", "plan"] = Field(description="Bought once, or every period.")
+    amount: int = Field(description="Credits it brings; a plan brings them every period.", examples=[500_000])
+    unit: Literal["millicredits"] = "millicredits"
+    price: PriceTag | None = Field(description="What it costs; null while the payment provider is away.")
+
+
+class OffersView(BaseModel):
+    """Everything that is sold here."""
+
+    data: list[OfferView] = Field(description="Packs, then plans from the lowest to the highest.")
+
+
 class CheckoutRequest(BaseModel):
     """A wish to buy one pack, or to subscribe to one plan."""
 

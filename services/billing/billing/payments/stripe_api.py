@@ -13,6 +13,7 @@ import stripe
 from billing.payments.errors import StripeRefusedError, StripeUnavailableError
 from billing.payments.facts import CheckoutFact, DisputeFact, InvoiceFact, RefundFact, SubscriptionFact
 from billing.payments.offers import Offer, Plan
+from billing.payments.schemas import PriceTag
 from billing.payments.settings import PaymentSettings
 
 # What is listened to; also what the endpoint at Stripe should be subscribed to.
@@ -77,6 +78,18 @@ class StripeApi:
         if not price.active and not offer.retired:
             return f"{offer.name}: the price {offer.price_id} is not active"
         return None
+
+    async def price_tag(self, price_id: str) -> PriceTag:
+        """What a price asks for."""
+        with _translated():
+            price = await self._api.prices.retrieve_async(price_id)
+        recurring = price.recurring
+        return PriceTag(
+            amount=price.unit_amount or 0,
+            currency=price.currency,
+            interval=recurring.interval if recurring else None,
+            interval_count=recurring.interval_count if recurring else 1,
+        )
 
     async def create_customer(self, account_id: str) -> str:
         """The customer of an account; asked again within a day, the same one."""
