@@ -65,7 +65,7 @@ async def _grant(service: Service, arguments: argparse.Namespace) -> int:
             expires_at=arguments.expires,
         )
 
-    return await _book(service, arguments, give, done="granted")
+    return await _book(service, arguments, give, by="operator", done="granted")
 
 
 async def _adjust(service: Service, arguments: argparse.Namespace) -> int:
@@ -74,7 +74,7 @@ async def _adjust(service: Service, arguments: argparse.Namespace) -> int:
             session, account_id=arguments.account, key=key, amount=arguments.amount, reason=arguments.reason
         )
 
-    return await _book(service, arguments, correct, done="adjusted")
+    return await _book(service, arguments, correct, by="correction", done="adjusted")
 
 
 async def _book(
@@ -82,9 +82,10 @@ async def _book(
     arguments: argparse.Namespace,
     book: Callable[[WriteSession, str], Awaitable[bool]],
     *,
+    by: str,
     done: str,
 ) -> int:
-    key = f"operator:{arguments.key or new_id('op')}"
+    key = f"{by}:{arguments.key or new_id('op')}"  # one name may be used for a grant and for an adjustment
     try:
         async with service.db.write() as session:
             fresh = await book(session, key)

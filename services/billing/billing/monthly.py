@@ -52,7 +52,7 @@ async def statement_of(session: ReadSession, *, account_id: str, month: Month) -
         & (transactions.c.created_at < month.ends)
     )
     rows = (await session.execute(select(transactions).where(within).order_by(transactions.c.wallet_version))).all()
-    before = await credits_as_of(session, account_id=account_id, moment=month.starts)
+    before = await credits_as_of(session, account_id=account_id, moment=month.starts, inclusive=False)
     opening = Balance(available=before.available, held=before.held)
     snapshots = [opening, *(Balance(available=row.available, held=row.held) for row in rows)]
     movements = [
@@ -68,10 +68,13 @@ async def statement_of(session: ReadSession, *, account_id: str, month: Month) -
         )
         for row, (then, now) in zip(rows, pairwise(snapshots), strict=True)
     ]
+    seen = within & (
+        transactions.c.wallet_version <= (rows[-1].wallet_version if rows else 0)
+    )  # more may come meanwhile
     sums = (
         select(entries.c.account, func.sum(entries.c.amount))
         .join(transactions, transactions.c.id == entries.c.transaction_id)
-        .where(within)
+        .where(seen)
         .group_by(entries.c.account)
         .order_by(entries.c.account)
     )

@@ -1,7 +1,8 @@
 """The one settlement of a job: delivered items are captured, the rest is released, and the receipt says why.
 
 What goes beyond the hold is the platform's loss. Credits whose grant expired while they were held stay good for their
-job, are captured first, and what is left of them is booked to ``platform.expired`` in the same transaction.
+job and are captured first. What is left of them repays what the account owes, so that a refund that is heard of before
+they lapse ends like one that is heard of after; the rest is booked to ``platform.expired`` in the same transaction.
 """
 
 from collections import deque
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from billing.hold_rows import Hold
-from billing.ledger import EARNED, EXPIRED, HELD, LOSS, Book, Funding
+from billing.ledger import AVAILABLE, EARNED, EXPIRED, HELD, LOSS, Book, Funding
 from billing.refunds import rule_of
 from kit import outbox
 from kit.database import WriteSession
@@ -46,10 +47,11 @@ def settle(session: WriteSession, book: Book, hold: Hold, *, cause: Event) -> No
     loss = hold.owed - captured + hold.written_off
     spent, returned, lapsed = _split(book, hold.funding, captured=captured)
     hold.items = _receipt(hold.items, spent)
+    repaid, lapsed = _repay(book.wallet(hold.account_id).debt, returned, lapsed)
     hold.expired = sum(amount for _, amount in lapsed)
     hold.state, hold.captured, hold.released, hold.loss = "settled", captured, hold.held - captured, loss
     hold.due_at = None
-    lines = _lines(book, hold, spent=spent, returned=returned, lapsed=lapsed)
+    lines = _lines(book, hold, spent=spent, returned=returned, repaid=repaid, lapsed=lapsed)
     wallet = book.post(
         "settle",
         key=f"settle:{hold.job_id}",
@@ -90,11 +92,27 @@ def _split(book: Book, funding: Funding, *, captured: int) -> tuple[Funding, Fun
     return spent, returned, lapsed
 
 
-def _lines(book: Book, hold: Hold, *, spent: Funding, returned: Funding, lapsed: Funding) -> list[LedgerLine]:
+def _repay(debt: int, returned: Funding, lapsed: Funding) -> tuple[int, Funding]:
+    """How much of a debt, beyond what returns anyway, lapsed credits repay; and what still lapses."""
+    open_debt = max(0, debt - sum(amount for _, amount in returned))
+    repaid = 0
+    rest = []
+    for grant_id, amount in lapsed:
+        part = min(amount, open_debt - repaid)
+        repaid += part
+        if amount > part:
+            rest.append((grant_id, amount - part))
+    return repaid, rest
+
+
+def _lines(
+    book: Book, hold: Hold, *, spent: Funding, returned: Funding, repaid: int, lapsed: Funding
+) -> list[LedgerLine]:
     """Entries grant by grant, so that it is known which grant paid and which got its credits back."""
     lines = [LedgerLine(account=HELD, amount=-amount, grant_id=grant_id) for grant_id, amount in hold.funding]
     lines += [LedgerLine(account=EARNED, amount=amount, grant_id=grant_id) for grant_id, amount in spent]
     lines += book.credit(hold.account_id, returned)
+    lines += [LedgerLine(account=AVAILABLE, amount=repaid)] if repaid else []
     lines += [LedgerLine(account=EXPIRED, amount=amount, grant_id=grant_id) for grant_id, amount in lapsed]
     if hold.loss:
         lines += [LedgerLine(account=LOSS, amount=-hold.loss), LedgerLine(account=EARNED, amount=hold.loss)]

@@ -29,6 +29,9 @@ COLUMNS = [
     )
 ]
 
+MICRO = 1_000_000
+UNITS = {"credits": "milli-credits", "jobs": "jobs", "provider_usd": "millionths of a US dollar"}
+
 
 class SpendGuard:
     """The limits of a batch's accounts."""
@@ -52,7 +55,7 @@ class SpendGuard:
         """Code and detail of the first limit that refuses the job, if one does. Its price has been checked."""
         if not (limits := self._of(event)):
             return None
-        cost = cost_of(event)
+        cost = self._cost_of(event)
         for limit in limits:
             if limit.refuses(cost, self._now):
                 whose = f"API key {limit.api_key_id}" if limit.api_key_id else "the account"
@@ -67,7 +70,7 @@ class SpendGuard:
     def count(self, event: JobRequested) -> None:
         """Count a job that was held."""
         if limits := self._of(event):
-            cost = cost_of(event)
+            cost = self._cost_of(event)
             for limit in limits:
                 limit.count(cost, self._now)
 
@@ -88,6 +91,11 @@ class SpendGuard:
         if limits:
             await store_limits(session, limits)
 
+    def _cost_of(self, event: JobRequested) -> Cost:
+        """What a job counts for; a provider's part by the list prices in force, nothing where the list has none."""
+        listed = provider_cost(event.kind, parse_input(event.kind, event.input), current_version(self._now))
+        return Cost(credits=event.price, micro_usd=ceil((listed or 0) * MICRO))
+
     def _of(self, event: JobRequested) -> list[SpendLimit]:
         limits = self._limits.get(event.account_id, ())
         return [limit for limit in limits if limit.applies_to(event.api_key_id)]
@@ -105,16 +113,6 @@ class SpendGuard:
             cap=limit.cap,
             state=limit.state(self._now),
         )
-
-
-MICRO = 1_000_000
-UNITS = {"credits": "milli-credits", "jobs": "jobs", "provider_usd": "millionths of a US dollar"}
-
-
-def cost_of(event: JobRequested) -> Cost:
-    """What a job counts for; a provider's part by the list prices in force, nothing where the list has none."""
-    listed = provider_cost(event.kind, parse_input(event.kind, event.input), current_version(event.requested_at))
-    return Cost(credits=event.price, micro_usd=ceil((listed or 0) * MICRO))
 
 
 async def limits_of(session: ReadSession | WriteSession, accounts: Iterable[str]) -> tuple[list[SpendLimit], datetime]:

@@ -41,11 +41,12 @@ async def credits_of(session: ReadSession | WriteSession, *, account_id: str, bo
     )
 
 
-async def credits_as_of(session: ReadSession, *, account_id: str, moment: datetime) -> Credits:
-    """The wallet as the ledger had it at a moment; empty before the first transaction."""
+async def credits_as_of(session: ReadSession, *, account_id: str, moment: datetime, inclusive: bool = True) -> Credits:
+    """The wallet as the ledger had it at a moment, or just before it; empty before the first transaction."""
+    booked = transactions.c.created_at <= moment if inclusive else transactions.c.created_at < moment
     query = (
         select(transactions.c.available, transactions.c.held, transactions.c.wallet_version)
-        .where(transactions.c.account_id == account_id, transactions.c.created_at <= moment)
+        .where(transactions.c.account_id == account_id, booked)
         .order_by(transactions.c.wallet_version.desc())
         .limit(1)
     )

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import text
 
+from billing.clawbacks import claw_back
 from billing.grants import grant_plan_period
 from kit.testing import emitted, eventually, records
 from shared.events import CreditsExpired, CreditsSettled
@@ -103,6 +105,28 @@ class TestHeldWhileExpiring:
         assert ("platform.expired", 4_000) in [(line.account, line.amount) for line in settled.entries]
         (grant,) = await rows_of("grants")
         assert (grant["remaining"], grant["expired"]) == (0, 4_000)
+
+    @pytest.mark.parametrize("refunded_first", [True, False])
+    async def test_a_refund_before_they_lapse_ends_like_one_after(
+        self, billing, make, account_id, wallet_of, refunded_first
+    ):
+        await give_plan(billing, account_id, 8_000)
+        job = make.requested(account_id, input={"n": 2})
+        await billing.edge.handle(records(job))
+        await let_expire(billing)
+        refund = {"key": "refund:re_1", "grant_key": "invoice:in_1", "amount": 8_000, "reason": "refunded"}
+
+        async def take_back():
+            async with billing.db.write() as session:
+                await claw_back(session, account_id=account_id, **refund)
+
+        if refunded_first:
+            await take_back()
+        await billing.edge.handle(records(make.succeeded(job, make.delivered(0, 4_000))))
+        if not refunded_first:
+            await take_back()
+
+        assert await wallet_of(account_id) == (-4_000, 0)  # for the picture that was delivered
 
     async def test_expired_credits_pay_first(self, billing, make, account_id, rows_of, wallet_of):
         """The hold took the bonus first, but the plan's credits would be lost and the bonus is not."""

@@ -145,10 +145,11 @@ class Money(RuleBasedStateMachine):
             delivered, lost = [], []
         self.handle(self.make.succeeded(job, *delivered, *lost) if delivered else self.make.job_failed(job, *lost))
         captured = min(held, sum(item.price for item in delivered))
-        self.available[account_id] += held - captured - self.expired_of(job, held - captured)
+        debt = max(0, -self.available[account_id])
+        self.available[account_id] += held - captured - self.expired_of(job, held - captured, debt)
 
-    def expired_of(self, job, released):
-        """What the settlement kept because its grant had expired: of the released, and only of expired grants."""
+    def expired_of(self, job, released, debt):
+        """What the settlement kept because its grant had expired: of the released, beyond what repaid a debt."""
 
         async def read():
             async with self.billing.db.read() as session:
@@ -162,7 +163,8 @@ class Money(RuleBasedStateMachine):
         if not released:
             return 0
         expired, of_expired_grants = self.loop.run(read())
-        assert expired == max(0, int(of_expired_grants) - (job.price - released))  # what has expired pays first
+        lapsed = max(0, int(of_expired_grants) - (job.price - released))  # what has expired pays first
+        assert expired == max(0, lapsed - max(0, debt - (released - lapsed)))
         return expired
 
     @rule(job=jobs)

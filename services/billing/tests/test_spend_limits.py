@@ -129,6 +129,14 @@ class TestGuard:
         used = {limit["measure"]: limit["used"] for limit in await shown(billing, account_id)}
         assert used == {"jobs": 1, "provider_usd": 249_600}
 
+    async def test_a_gateway_whose_clock_is_wrong_changes_no_count(self, billing, make, account_id):
+        await set_limit(billing, account_id, measure="provider_usd", period="day", cap=1_000_000)
+        skewed = [datetime(1990, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)]
+        await billing.edge.handle(records(*(make.requested(account_id, requested_at=when) for when in skewed)))
+
+        (limit,) = await shown(billing, account_id)
+        assert limit["used"] == 2 * 31_700
+
     async def test_a_limit_of_an_api_key_counts_its_jobs_alone(self, billing, make, account_id):
         key = new_id("key")
         await set_limit(billing, account_id, measure="jobs", cap=1, api_key_id=key)

@@ -82,6 +82,18 @@ class TestStatement:
         assert statement["opening"] == statement["closing"] == {"available": 46_000, "held": 0}
         assert statement["movements"] == []
 
+    async def test_what_was_booked_as_the_month_began_belongs_to_it_alone(self, billing, account_id, history):
+        starts = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        async with billing.db.write() as session:
+            await session.execute(text("ALTER TABLE transactions DISABLE TRIGGER transactions_append_only"))
+            moved = "UPDATE transactions SET created_at = :starts WHERE wallet_version = 1"
+            await session.execute(text(moved), {"starts": starts})
+        async with testing.client(billing, account_id=account_id) as http:
+            statement = (await http.get(f"/v1/credits/statements/{starts:%Y-%m}")).json()
+
+        assert statement["opening"] == {"available": 0, "held": 0}
+        assert statement["movements"][0]["available"] == 50_000
+
     async def test_it_comes_as_csv_too(self, billing, account_id, history):
         async with testing.client(billing, account_id=account_id) as http:
             month = datetime.now(UTC).strftime("%Y-%m")

@@ -84,6 +84,7 @@ class Dispute(Body):
     payment_intent: str | None = None
     amount: int | None = Field(default=None, ge=1)
     reason: str = "fraudulent"
+    inquiry: bool = False
 
 
 class Decision(Body):
@@ -165,7 +166,14 @@ async def open_dispute(twins: Twins, body: Dispute) -> Object:
     account = twins.stripe.owning(body.charge or body.payment_intent or "")
     with twins.stripe.change(account) as change:
         charge = body.charge or change.get(body.payment_intent or "")["latest_charge"]
-        return shown(refunds.open_dispute(change, charge, reason=body.reason, amount=body.amount))
+        opened = refunds.open_dispute(change, charge, reason=body.reason, amount=body.amount, inquiry=body.inquiry)
+        return shown(opened)
+
+
+@router.post("/disputes/{dispute_id}/escalate")
+async def escalate_inquiry(twins: Twins, dispute_id: str) -> Object:
+    with twins.stripe.change(twins.stripe.owning(dispute_id)) as change:
+        return shown(refunds.escalate_inquiry(change, dispute_id))
 
 
 @router.post("/disputes/{dispute_id}/close")

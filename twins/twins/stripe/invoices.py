@@ -15,7 +15,15 @@ def issue(change: Change, subscription: Object, *, reason: str, intent: Object |
     """An open invoice for the current period, with a payment intent of its own unless one was made before."""
     item = subscription["items"]["data"][0]
     price = item["price"]
-    amount = price["unit_amount"] * item["quantity"]
+    invoice_id = new_id("in")
+    period = {"start": item["current_period_start"], "end": item["current_period_end"]}
+    lines = [
+        *(_line(change, invoice_id, subscription, **part, proration=True) for part in subscription["_prorations"]),
+        _line(
+            change, invoice_id, subscription, item=item, period=period, amount=price["unit_amount"] * item["quantity"]
+        ),
+    ]
+    amount = sum(line["amount"] for line in lines)
     customer = change.get(subscription["customer"])
     if intent is None:
         intent = payments.new_intent(
@@ -28,10 +36,7 @@ def issue(change: Change, subscription: Object, *, reason: str, intent: Object |
         )
     number = customer["next_invoice_sequence"]
     change.update(customer["id"], next_invoice_sequence=number + 1)
-    invoice_id = new_id("in")
-    period = {"start": item["current_period_start"], "end": item["current_period_end"]}
     details = {"metadata": subscription["metadata"], "subscription": subscription["id"]}
-    lines = [_line(change, invoice_id, subscription, item, period)]
     invoice = {
         "id": invoice_id,
         "object": "invoice",
@@ -166,17 +171,25 @@ def _refusal(method: Object) -> Refusal | None:
 def _previous_start(change: Change, subscription: Object) -> int:
     """Start of the period before, if there is one: the invoice of a renewal looks back, its line ahead."""
     before = [invoice for invoice in change.all("invoice") if invoice["_subscription"] == subscription["id"]]
-    start: int = before[0]["lines"]["data"][0]["period"]["start"] if before else subscription["start_date"]
+    start: int = before[0]["lines"]["data"][-1]["period"]["start"] if before else subscription["start_date"]
     return start
 
 
-def _line(change: Change, invoice_id: str, subscription: Object, item: Object, period: Object) -> Object:
+def _line(
+    change: Change,
+    invoice_id: str,
+    subscription: Object,
+    *,
+    item: Object,
+    period: Object,
+    amount: int,
+    proration: bool = False,
+) -> Object:
     price = item["price"]
-    amount = price["unit_amount"] * item["quantity"]
     product = change.get(price["product"])
     parent = {
         "invoice_item": None,
-        "proration": False,
+        "proration": proration,
         "proration_details": {"credited_items": None},
         "subscription": subscription["id"],
         "subscription_item": item["id"],

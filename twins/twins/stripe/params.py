@@ -231,7 +231,7 @@ class SubscriptionUpdate(Params):
     default_payment_method: str | None = None
     items: Annotated[list[ItemChange], Field(max_length=1)] = []
     metadata: Metadata | None = None
-    proration_behavior: Literal["none"] = "none"
+    proration_behavior: Literal["none", "create_prorations"] = "none"
 
 
 class RefundCreate(Params):

@@ -56,8 +56,10 @@ def fail_refund(change: Change, refund_id: str) -> Object:
     return refund
 
 
-def open_dispute(change: Change, charge_id: str, *, reason: str, amount: int | None = None) -> Object:
-    """The cardholder's bank takes the money until the dispute is decided."""
+def open_dispute(
+    change: Change, charge_id: str, *, reason: str, amount: int | None = None, inquiry: bool = False
+) -> Object:
+    """The cardholder's bank takes the money until the dispute is decided; before that it may only inquire."""
     charge = change.find("charge", charge_id)
     if charge["disputed"] or charge["status"] != "succeeded":
         raise errors.invalid(f"Charge {charge_id} cannot be disputed.")
@@ -84,11 +86,23 @@ def open_dispute(change: Change, charge_id: str, *, reason: str, amount: int | N
         "payment_intent": charge["payment_intent"],
         "payment_method_details": {"card": {"brand": "visa", "network_reason_code": "10.4"}, "type": "card"},
         "reason": reason,
-        "status": "needs_response",
+        "status": "warning_needs_response" if inquiry else "needs_response",
     }
     change.put(dispute)
     change.update(charge_id, disputed=True)
     change.emit("charge.dispute.created", dispute)
+    if not inquiry:
+        change.emit("charge.dispute.funds_withdrawn", dispute)
+    return dispute
+
+
+def escalate_inquiry(change: Change, dispute_id: str) -> Object:
+    """The bank was not convinced: its inquiry becomes a dispute."""
+    before = change.find("dispute", dispute_id)
+    if not before["status"].startswith("warning_"):
+        raise errors.invalid("This dispute is no inquiry.")
+    dispute = change.update(dispute_id, status="needs_response")
+    change.emit("charge.dispute.updated", dispute, previous=before)
     change.emit("charge.dispute.funds_withdrawn", dispute)
     return dispute
 

@@ -71,6 +71,7 @@ def begin(
         "trial_end": None,
         "trial_start": None,
         "_period": 0,
+        "_prorations": [],
     }
     change.put(subscription)
     invoice = invoices.issue(change, subscription, reason="subscription_create", intent=intent)
@@ -96,7 +97,7 @@ def renew(change: Change, subscription_id: str) -> None:
     }
     renewed = change.update(subscription_id, items=subscription["items"] | {"data": [item]}, _period=period)
     invoice = invoices.issue(change, renewed, reason="subscription_cycle")
-    renewed = change.update(subscription_id, latest_invoice=invoice["id"])
+    renewed = change.update(subscription_id, latest_invoice=invoice["id"], _prorations=[])
     change.emit("customer.subscription.updated", renewed, previous=subscription)
     collect(change, invoice["id"])
 
@@ -159,6 +160,8 @@ def update_subscription(change: Change, params: SubscriptionUpdate, subscription
         fields["default_payment_method"] = method["id"]
     if params.items:
         fields["items"] = _with_price(change, before, params)
+        if params.proration_behavior == "create_prorations":
+            fields["_prorations"] = _prorations(change, before, fields["items"])
     subscription = change.update(subscription_id, **fields)
     change.emit("customer.subscription.updated", subscription, previous=before)
     return subscription
@@ -194,7 +197,7 @@ def _cancellation(change: Change, before: Object, *, wished: bool) -> Object:
 
 
 def _with_price(change: Change, before: Object, params: SubscriptionUpdate) -> Object:
-    """The other price counts from the next invoice on: nothing is prorated."""
+    """The other price counts from the next invoice on."""
     wanted = params.items[0]
     item = before["items"]["data"][0]
     if wanted.id != item["id"]:
@@ -204,3 +207,16 @@ def _with_price(change: Change, before: Object, params: SubscriptionUpdate) -> O
         raise errors.invalid("The twin changes to a price of the same interval only.", param="items[0][price]")
     items: Object = before["items"] | {"data": [item | {"price": price}]}
     return items
+
+
+def _prorations(change: Change, before: Object, items: Object) -> list[Object]:
+    """What the rest of the period is worth at the old price, back, and at the new one; on the next invoice."""
+    old, new = before["items"]["data"][0], items["data"][0]
+    whole = old["current_period_end"] - old["current_period_start"]
+    left = old["current_period_end"] - change.now
+    period = {"start": change.now, "end": old["current_period_end"]}
+    parts = []
+    for sign, item in ((-1, old), (1, new)):
+        amount = sign * item["price"]["unit_amount"] * item["quantity"] * left // whole
+        parts.append({"item": item, "period": period, "amount": amount})
+    return [*before["_prorations"], *parts]

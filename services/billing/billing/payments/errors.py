@@ -8,7 +8,11 @@ class StripeUnavailableError(Exception):
 
 
 class StripeRefusedError(Exception):
-    """Stripe understood and said no; asking again will not help."""
+    """Stripe understood and said no; asking again does not help before somebody has mended a key, a setting or us."""
+
+
+class StripeMissingError(Exception):
+    """This Stripe account has no such object."""
 
 
 class UnknownPriceError(Exception):
@@ -24,6 +28,12 @@ def unavailable() -> Problem:
     """503: Stripe is away."""
     detail = "The payment provider cannot be reached. Nothing was charged; repeat with the same Idempotency-Key."
     return Problem(503, "payments_unavailable", detail, headers={"Retry-After": "5"})
+
+
+def refused() -> Problem:
+    """502: Stripe said no to us, not to the payer."""
+    detail = "The payment provider refused the request. Nothing was charged; the operator has been told."
+    return Problem(502, "payments_refused", detail)
 
 
 def unknown_offer(name: str, known: list[str]) -> Problem:

@@ -4,11 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 
 
-@dataclass(frozen=True, slots=True)
-class CheckoutFact:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripeFact:
+    """One object as Stripe told it; ``fetched_at`` is the database's clock just before Stripe was asked."""
+
+    object_id: str
+    fetched_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckoutFact(StripeFact):
     """A Checkout Session of billing's own making."""
 
-    session_id: str
     checkout_id: str
     account_id: str
     status: str
@@ -19,24 +26,21 @@ class CheckoutFact:
     subscription_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionFact:
-    """A subscription; ``fetched_at`` is the database's clock just before Stripe was asked."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionFact(StripeFact):
+    """A subscription."""
 
-    subscription_id: str
     account_id: str
     price_id: str
     status: str
     period_end: datetime
     cancel_at_period_end: bool
-    fetched_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceFact:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceFact(StripeFact):
     """One invoice of a subscription, for the period it pays."""
 
-    invoice_id: str
     account_id: str
     subscription_id: str
     status: str
@@ -47,21 +51,19 @@ class InvoiceFact:
     payment_intents: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RefundFact:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundFact(StripeFact):
     """Money that went back to a customer, or was to."""
 
-    refund_id: str
     status: str
     amount: int
     payment_intent: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class DisputeFact:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeFact(StripeFact):
     """A payment that a cardholder's bank took back, or an inquiry before that."""
 
-    dispute_id: str
     status: str
     amount: int
     payment_intent: str | None

@@ -1,11 +1,12 @@
 """What follows from Stripe's facts: credits are granted once per session and once per invoice, and taken back once per
-refund and dispute. Facts may come in any order and any number of times.
+refund and dispute. Facts may come in any order and any number of times; of two about one object the one that was asked
+for later counts, whichever worker is faster.
 """
 
 import re
 from collections.abc import Sequence
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.clawbacks import claw_back
@@ -19,6 +20,12 @@ from billing.payments.subscriptions import record_payment, record_subscription
 from billing.payments.tables import checkouts, purchases
 from kit.database import WriteSession
 
+_LATEST = text(
+    "INSERT INTO stripe_objects AS known (id, fetched_at)"
+    " SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:times AS timestamptz[]))"
+    " ON CONFLICT (id) DO UPDATE SET fetched_at = excluded.fetched_at WHERE known.fetched_at < excluded.fetched_at"
+    " RETURNING id"
+)
 _ACCOUNT_ID = re.compile(r"acc_[0-9A-HJKMNP-TV-Z]{26}")
 
 
@@ -32,7 +39,11 @@ class Fulfilment:
     async def apply(self, session: WriteSession, facts: Sequence[Fact]) -> str:
         """Act on facts of one event; the last is the one that the event is about."""
         outcome = "ignored"
+        latest = await _latest(session, facts)
         for fact in facts:
+            if fact.object_id not in latest:
+                outcome = "superseded"
+                continue
             match fact:
                 case CheckoutFact():
                     outcome = await self._checkout(session, fact)
@@ -53,14 +64,14 @@ class Fulfilment:
             return "ignored"
         state = _state_of(fact)
         if checkout.state != "paid":  # the last word
-            known = {"state": state, "session_id": fact.session_id}
+            known = {"state": state, "session_id": fact.object_id}
             await session.execute(update(checkouts).where(mine).values(known))
         if state != "paid" or checkout.kind == "plan":  # the credits of a plan come with its invoices
             return state
         return await self._grant_pack(session, checkout, fact)
 
     async def _grant_pack(self, session: WriteSession, checkout: Row[tuple[object, ...]], fact: CheckoutFact) -> str:
-        key = f"checkout:{fact.session_id}"
+        key = f"checkout:{fact.object_id}"
         fresh = await grant_purchase(
             session,
             account_id=fact.account_id,
@@ -78,8 +89,8 @@ class Fulfilment:
             return "ignored" if fact.status == "paid" else "unpaid"
         plan = self._offers.plan_of_price(fact.price_id)
         if plan is None:
-            raise UnknownPriceError(f"invoice {fact.invoice_id} was paid for {fact.price_id}, which is no plan")
-        key, amount = f"invoice:{fact.invoice_id}", plan.amount * fact.quantity
+            raise UnknownPriceError(f"invoice {fact.object_id} was paid for {fact.price_id}, which is no plan")
+        key, amount = f"invoice:{fact.object_id}", plan.amount * fact.quantity
         try:
             fresh = await grant_plan_period(
                 session,
@@ -103,9 +114,19 @@ class Fulfilment:
         return await record_subscription(session, fact, offers=self._offers, bonus=self._bonus)
 
 
+async def _latest(session: WriteSession, facts: Sequence[Fact]) -> set[str]:
+    """The objects of which no later answer was acted on; locks them in id order until this transaction ends."""
+    times = {fact.object_id: fact.fetched_at for fact in facts}
+    if not times:
+        return set()
+    ids = sorted(times)
+    rows = await session.execute(_LATEST, {"ids": ids, "times": [times[object_id] for object_id in ids]})
+    return set(rows.scalars())
+
+
 async def _refund(session: WriteSession, fact: RefundFact) -> str:
     purchase = await _purchase_of(session, fact.payment_intent)
-    key = f"refund:{fact.refund_id}"
+    key = f"refund:{fact.object_id}"
     if purchase is None:
         return "ignored"
     if fact.status in {"failed", "canceled"}:
@@ -117,7 +138,7 @@ async def _refund(session: WriteSession, fact: RefundFact) -> str:
 
 async def _dispute(session: WriteSession, fact: DisputeFact) -> str:
     purchase = await _purchase_of(session, fact.payment_intent)
-    key = f"dispute:{fact.dispute_id}"
+    key = f"dispute:{fact.object_id}"
     if purchase is None or fact.status.startswith("warning_"):  # an inquiry: no money has moved
         return "ignored"
     if fact.status in {"won", "prevented"}:

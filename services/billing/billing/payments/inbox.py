@@ -5,12 +5,13 @@ transaction. A process that dies in between loses its lease, and the next one fe
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.payments.errors import StripeRefusedError
+from billing.payments.errors import StripeMissingError
 from billing.payments.facts import CheckoutFact, Fact, InvoiceFact
 from billing.payments.fulfilment import Fulfilment
 from billing.payments.stripe_api import KINDS, StripeApi
@@ -53,8 +54,8 @@ class StripeInbox:
         event = lease.row
         try:
             facts = await self._facts(event.kind, event.object_id)
-        except StripeRefusedError as error:
-            log.warning("stripe_event.refused", event_id=event.id, kind=event.kind, reason=str(error))
+        except StripeMissingError as error:
+            log.warning("stripe_event.object_missing", event_id=event.id, kind=event.kind, reason=str(error))
             facts = []
         async with self._db.write() as session:
             outcome = await self._fulfilment.apply(session, facts)
@@ -66,35 +67,37 @@ class StripeInbox:
     async def _facts(self, kind: str, object_id: str) -> list[Fact]:
         """What Stripe says now of the object of an event, after what that rests on."""
         assert self._stripe is not None, "the worker runs only with a Stripe key"
+        async with self._db.read() as session:
+            at = (await session.execute(select(func.clock_timestamp()))).scalar_one()
         match kind.rsplit(".", 1)[0]:
             case "checkout.session":
-                return await self._with_subscription(await self._stripe.checkout(object_id))
+                return await self._with_subscription(await self._stripe.checkout(object_id, at=at))
             case "invoice":
-                return await self._with_subscription(await self._stripe.invoice(object_id))
+                return await self._with_subscription(await self._stripe.invoice(object_id, at=at))
             case "customer.subscription":
-                return await self._subscription(object_id)
+                return await self._subscription(object_id, at=at)
             case "charge.dispute":
-                dispute = await self._stripe.dispute(object_id)
-                return [*await self._origin(dispute.payment_intent), dispute]
+                dispute = await self._stripe.dispute(object_id, at=at)
+                return [*await self._origin(dispute.payment_intent, at=at), dispute]
             case "refund":
-                refund = await self._stripe.refund(object_id)
-                return [*await self._origin(refund.payment_intent), refund]
-        refunds = await self._stripe.refunds_of(object_id)  # charge.refunded
-        return [*await self._origin(refunds[0].payment_intent if refunds else None), *refunds]
+                refund = await self._stripe.refund(object_id, at=at)
+                return [*await self._origin(refund.payment_intent, at=at), refund]
+        refunds = await self._stripe.refunds_of(object_id, at=at)  # charge.refunded
+        return [*await self._origin(refunds[0].payment_intent if refunds else None, at=at), *refunds]
 
     async def _with_subscription(self, fact: CheckoutFact | InvoiceFact | None) -> list[Fact]:
         if fact is None:
             return []
-        return [*(await self._subscription(fact.subscription_id) if fact.subscription_id else []), fact]
+        if not fact.subscription_id:
+            return [fact]
+        return [*await self._subscription(fact.subscription_id, at=fact.fetched_at), fact]
 
-    async def _subscription(self, subscription_id: str) -> list[Fact]:
+    async def _subscription(self, subscription_id: str, *, at: datetime) -> list[Fact]:
         assert self._stripe is not None
-        async with self._db.read() as session:
-            now = (await session.execute(select(func.clock_timestamp()))).scalar_one()
-        fact = await self._stripe.subscription(subscription_id, fetched_at=now)
+        fact = await self._stripe.subscription(subscription_id, at=at)
         return [fact] if fact else []
 
-    async def _origin(self, payment_intent: str | None) -> list[Fact]:
+    async def _origin(self, payment_intent: str | None, *, at: datetime) -> list[Fact]:
         """The purchase that a refund or dispute is about, unless it is on file: its own event may be yet to come."""
         assert self._stripe is not None
         if payment_intent is None:
@@ -103,4 +106,4 @@ class StripeInbox:
             known = select(purchases.c.grant_key).where(purchases.c.payment_intent == payment_intent)
             if await session.scalar(known) is not None:
                 return []
-        return await self._with_subscription(await self._stripe.origin_of(payment_intent))
+        return await self._with_subscription(await self._stripe.origin_of(payment_intent, at=at))

@@ -23,10 +23,12 @@ KeyHeader = Annotated[
 Responses = dict[int | str, dict[str, Any]]
 NOT_SOLD: Responses = {
     409: {"description": "There is a subscription already, or the Idempotency-Key was used with another body."},
+    502: {"description": "Stripe refused the request."},
     503: {"description": "Stripe is away or not configured."},
 }
 NO_PORTAL: Responses = {
     409: {"description": "Nothing was bought yet."},
+    502: {"description": "Stripe refused the request."},
     503: {"description": "Stripe is away or not configured."},
 }
 UNKNOWN: Responses = {404: {"description": "There is no such checkout session."}}

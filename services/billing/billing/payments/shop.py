@@ -6,14 +6,17 @@ at any point, and is repeated with its own ``Idempotency-Key``, finds the same s
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
 from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.payments import errors
-from billing.payments.errors import StripeUnavailableError
+from billing.payments.errors import StripeMissingError, StripeRefusedError, StripeUnavailableError
 from billing.payments.offers import Offer, Offers
 from billing.payments.schemas import CheckoutRequest, CheckoutView
 from billing.payments.stripe_api import StripeApi
@@ -22,6 +25,8 @@ from billing.payments.tables import checkouts, customers
 from kit.database import Database, ReadSession
 from kit.idempotency import Fingerprint, check_same_input
 from shared.ids import new_id
+
+log = structlog.get_logger()
 
 Checkout = Row[tuple[Any, ...]]
 
@@ -43,7 +48,7 @@ class Shop:
         cancel_url = self._own_url("cancel_url", wish.cancel_url)
         checkout = await self._wish(wish, offer, account_id=account_id, key=key)
         if checkout.url is None and checkout.state == "created":
-            try:
+            with _told():
                 session_id, url, expires_at = await api.create_checkout(
                     checkout_id=checkout.id,
                     account_id=account_id,
@@ -52,8 +57,6 @@ class Shop:
                     success_url=success_url,
                     cancel_url=cancel_url,
                 )
-            except StripeUnavailableError as error:
-                raise errors.unavailable() from error
             checkout = await self._opened(checkout.id, session_id=session_id, url=url, expires_at=expires_at)
         return CheckoutView.model_validate(checkout)
 
@@ -66,10 +69,8 @@ class Shop:
             customer_id = await session.scalar(query)
         if customer_id is None:
             raise errors.no_customer()
-        try:
+        with _told():
             return await api.create_portal(customer_id=customer_id, return_url=return_url)
-        except StripeUnavailableError as error:
-            raise errors.unavailable() from error
 
     def _api(self) -> StripeApi:
         if self._stripe is None:
@@ -144,6 +145,18 @@ class Shop:
             await session.execute(opened.values(state="open"))
             noted = update(checkouts).where(this).values(session_fields).returning(*checkouts.c)
             return (await session.execute(noted)).one()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What went wrong at Stripe, as the customer is told of it."""
+    try:
+        yield
+    except StripeUnavailableError as error:
+        raise errors.unavailable() from error
+    except (StripeRefusedError, StripeMissingError) as error:
+        log.exception("stripe.refused")
+        raise errors.refused() from error
 
 
 async def checkout_of(session: ReadSession, checkout_id: str, *, account_id: str) -> CheckoutView:

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import stripe
 
-from billing.payments.errors import StripeRefusedError, StripeUnavailableError
+from billing.payments.errors import StripeMissingError, StripeRefusedError, StripeUnavailableError
 from billing.payments.facts import CheckoutFact, DisputeFact, InvoiceFact, RefundFact, SubscriptionFact
 from billing.payments.offers import Offer, Plan
 from billing.payments.schemas import PriceTag
@@ -35,13 +35,17 @@ KINDS = (
     "refund.updated",
     "refund.failed",
     "charge.dispute.created",
+    "charge.dispute.updated",  # an inquiry has become a dispute
     "charge.dispute.closed",
 )
 PAGE = 100
 
 
 class StripeApi:
-    """Stripe, as billing needs it. Raises StripeUnavailableError and StripeRefusedError."""
+    """Stripe, as billing needs it. Raises StripeUnavailableError, StripeRefusedError and StripeMissingError.
+
+    ``at`` is when the caller began to ask, on the database's clock; the facts carry it.
+    """
 
     def __init__(self, *, api_key: str, url: str, timeout: float) -> None:
         self._http = stripe.HTTPXClient(timeout=timeout)
@@ -67,11 +71,11 @@ class StripeApi:
 
     async def fault_of(self, offer: Offer) -> str | None:
         """Why an offer cannot be sold at its price, if it cannot."""
-        with _translated():
-            try:
+        try:
+            with _translated():
                 price = await self._api.prices.retrieve_async(offer.price_id)
-            except stripe.InvalidRequestError:
-                return f"{offer.name}: there is no price {offer.price_id} in this Stripe account"
+        except StripeMissingError:
+            return f"{offer.name}: there is no price {offer.price_id} in this Stripe account"
         wanted = "recurring" if isinstance(offer, Plan) else "one_time"
         if price.type != wanted:
             return f"{offer.name}: the price {offer.price_id} is {price.type}, not {wanted}"
@@ -129,13 +133,13 @@ class StripeApi:
             )
         return portal.url
 
-    async def checkout(self, session_id: str) -> CheckoutFact | None:
+    async def checkout(self, session_id: str, *, at: datetime) -> CheckoutFact | None:
         """A session; None when billing did not make it."""
         with _translated():
             session = await self._api.checkout.sessions.retrieve_async(session_id, {"expand": ["payment_intent"]})
-        return _checkout(session)
+        return _checkout(session, at)
 
-    async def subscription(self, subscription_id: str, *, fetched_at: datetime) -> SubscriptionFact | None:
+    async def subscription(self, subscription_id: str, *, at: datetime) -> SubscriptionFact | None:
         """A subscription; None when it belongs to no account."""
         with _translated():
             subscription = await self._api.subscriptions.retrieve_async(subscription_id)
@@ -144,49 +148,55 @@ class StripeApi:
             return None
         item = subscription["items"].data[0]
         return SubscriptionFact(
-            subscription_id=subscription.id,
+            object_id=subscription.id,
+            fetched_at=at,
             account_id=account_id,
             price_id=item.price.id,
             status=subscription.status,
             period_end=_moment(item.current_period_end),
             cancel_at_period_end=subscription.cancel_at_period_end,
-            fetched_at=fetched_at,
         )
 
-    async def invoice(self, invoice_id: str) -> InvoiceFact | None:
-        """An invoice of a subscription; None for any other."""
+    async def invoice(self, invoice_id: str, *, at: datetime) -> InvoiceFact | None:
+        """An invoice for a period of a subscription; None for any other."""
         with _translated():
             invoice = await self._api.invoices.retrieve_async(invoice_id, {"expand": ["payments"]})
-        return _invoice(invoice)
+        return _invoice(invoice, at)
 
-    async def refund(self, refund_id: str) -> RefundFact:
+    async def refund(self, refund_id: str, *, at: datetime) -> RefundFact:
         """A refund."""
         with _translated():
-            return _refund(await self._api.refunds.retrieve_async(refund_id))
+            return _refund(await self._api.refunds.retrieve_async(refund_id), at)
 
-    async def refunds_of(self, charge_id: str) -> list[RefundFact]:
+    async def refunds_of(self, charge_id: str, *, at: datetime) -> list[RefundFact]:
         """All refunds of a charge."""
         with _translated():
             refunds = await self._api.refunds.list_async({"charge": charge_id, "limit": PAGE})
-            return [_refund(refund) async for refund in refunds.auto_paging_iter()]
+            return [_refund(refund, at) async for refund in refunds.auto_paging_iter()]
 
-    async def dispute(self, dispute_id: str) -> DisputeFact:
+    async def dispute(self, dispute_id: str, *, at: datetime) -> DisputeFact:
         """A dispute."""
         with _translated():
             dispute = await self._api.disputes.retrieve_async(dispute_id)
-        return DisputeFact(dispute.id, dispute.status, dispute.amount, _id(dispute.payment_intent))
+        return DisputeFact(
+            object_id=dispute.id,
+            fetched_at=at,
+            status=dispute.status,
+            amount=dispute.amount,
+            payment_intent=_id(dispute.payment_intent),
+        )
 
-    async def origin_of(self, payment_intent: str) -> CheckoutFact | InvoiceFact | None:
+    async def origin_of(self, payment_intent: str, *, at: datetime) -> CheckoutFact | InvoiceFact | None:
         """What a payment paid for; None when it is none of billing's."""
         with _translated():
             sessions = await self._api.checkout.sessions.list_async({"payment_intent": payment_intent, "limit": 1})
             if sessions.data:
-                return await self.checkout(sessions.data[0].id)
+                return await self.checkout(sessions.data[0].id, at=at)
             payments = await self._api.invoice_payments.list_async(
                 {"payment": {"type": "payment_intent", "payment_intent": payment_intent}, "limit": 1}
             )
             invoice_id = _id(payments.data[0].invoice) if payments.data else None
-        return await self.invoice(invoice_id) if invoice_id else None
+        return await self.invoice(invoice_id, at=at) if invoice_id else None
 
     async def undelivered(self) -> AsyncIterator[tuple[str, str, str]]:
         """Id, kind and object of the events of the last 30 days that did not reach our endpoint."""
@@ -205,16 +215,19 @@ def _translated() -> Iterator[None]:
     except stripe.StripeError as error:
         if error.http_status is None or error.http_status >= 500 or error.http_status == 409:
             raise StripeUnavailableError(str(error)) from error
+        if error.http_status == 404 or error.code == "resource_missing":
+            raise StripeMissingError(str(error)) from error
         raise StripeRefusedError(str(error)) from error
 
 
-def _checkout(session: stripe.checkout.Session) -> CheckoutFact | None:
+def _checkout(session: stripe.checkout.Session, at: datetime) -> CheckoutFact | None:
     metadata = _metadata(session)
     if "checkout_id" not in metadata or "account_id" not in metadata:
         return None
     intent = session.payment_intent
     return CheckoutFact(
-        session_id=session.id,
+        object_id=session.id,
+        fetched_at=at,
         checkout_id=metadata["checkout_id"],
         account_id=metadata["account_id"],
         status=session.status or "",
@@ -226,17 +239,18 @@ def _checkout(session: stripe.checkout.Session) -> CheckoutFact | None:
     )
 
 
-def _invoice(invoice: stripe.Invoice) -> InvoiceFact | None:
+def _invoice(invoice: stripe.Invoice, at: datetime) -> InvoiceFact | None:
     details = invoice.parent.subscription_details if invoice.parent else None
     account_id = _metadata(details).get("account_id") if details else None
-    line = next((line for line in invoice.lines.data if line.pricing and line.pricing.price_details), None)
+    line = next((line for line in invoice.lines.data if _pays_a_period(line)), None)
     if details is None or account_id is None or line is None:
         return None
     assert line.pricing is not None
     assert line.pricing.price_details is not None
     payments = invoice.payments.data if invoice.payments else []
     return InvoiceFact(
-        invoice_id=invoice.id,
+        object_id=invoice.id,
+        fetched_at=at,
         account_id=account_id,
         subscription_id=_id(details.subscription) or "",
         status=invoice.status or "",
@@ -248,8 +262,20 @@ def _invoice(invoice: stripe.Invoice) -> InvoiceFact | None:
     )
 
 
-def _refund(refund: stripe.Refund) -> RefundFact:
-    return RefundFact(refund.id, refund.status or "", refund.amount, _id(refund.payment_intent))
+def _pays_a_period(line: stripe.InvoiceLineItem) -> bool:
+    """Not a proration: those are parts of a period, and may stand before the line of the next whole one."""
+    item = line.parent.subscription_item_details if line.parent else None
+    return bool(item and not item.proration and line.pricing and line.pricing.price_details)
+
+
+def _refund(refund: stripe.Refund, at: datetime) -> RefundFact:
+    return RefundFact(
+        object_id=refund.id,
+        fetched_at=at,
+        status=refund.status or "",
+        amount=refund.amount,
+        payment_intent=_id(refund.payment_intent),
+    )
 
 
 def _metadata(item: Any) -> dict[str, str]:

@@ -32,11 +32,9 @@ async def record_subscription(session: WriteSession, fact: SubscriptionFact, *, 
         "status": fact.status,
         "period_end": fact.period_end,
         "cancel_at_period_end": fact.cancel_at_period_end,
-        "fetched_at": fact.fetched_at,
     }
-    upsert = insert(subscriptions).values(id=fact.subscription_id, **values)
-    newer = subscriptions.c.fetched_at < upsert.excluded.fetched_at
-    await session.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=values, where=newer))
+    upsert = insert(subscriptions).values(id=fact.object_id, **values)
+    await session.execute(upsert.on_conflict_do_update(index_elements=["id"], set_=values))
     return await _tell(session, fact.account_id, before, offers=offers)
 
 

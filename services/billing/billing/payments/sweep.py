@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, update
 
 from billing.payments.inbox import StripeInbox
 from billing.payments.stripe_api import StripeApi
-from billing.payments.tables import stripe_events, stripe_sweeps
+from billing.payments.tables import stripe_events, stripe_objects, stripe_sweeps
 from kit.database import Database
 from kit.leases import Lease, LeaseLostError, LeaseWorker, held_by, retry_after
 
@@ -21,14 +21,19 @@ KEEP_DAYS = 90
 
 def sweep_worker(db: Database, api: StripeApi, inbox: StripeInbox, *, interval: timedelta) -> LeaseWorker:
     """The worker that asks every ``interval``; one process of all does it."""
-    old = stripe_events.c.received_at < func.now() - func.make_interval(0, 0, 0, KEEP_DAYS)
+    horizon = func.now() - func.make_interval(0, 0, 0, KEEP_DAYS)
+    old_events = delete(stripe_events).where(
+        stripe_events.c.received_at < horizon, stripe_events.c.outcome.is_not(None)
+    )
+    old_answers = delete(stripe_objects).where(stripe_objects.c.fetched_at < horizon)
 
     async def sweep(lease: Lease) -> None:
         missed = [event async for event in api.undelivered()]
         again = {**retry_after(interval.total_seconds()), "attempts": 0}
         async with db.write() as session:
             found = await inbox.note(session, missed, source="sweep")
-            await session.execute(delete(stripe_events).where(old, stripe_events.c.outcome.is_not(None)))
+            await session.execute(old_events)
+            await session.execute(old_answers)
             taken = update(stripe_sweeps).where(held_by(stripe_sweeps, lease)).values(**again)
             if (await session.execute(taken.returning(stripe_sweeps.c.id))).one_or_none() is None:
                 raise LeaseLostError("another process sweeps")

@@ -51,7 +51,7 @@ checkouts = sa.Table(
     CheckConstraint("amount > 0", name="checkouts_amount_positive"),
 )
 
-# The latest that is known of each subscription; an answer of Stripe that was asked for earlier never replaces a later.
+# The latest that is known of each subscription.
 subscriptions = sa.Table(
     "subscriptions",
     metadata,
@@ -63,7 +63,6 @@ subscriptions = sa.Table(
     Column("period_end", DateTime(timezone=True), nullable=False),
     Column("paid_until", DateTime(timezone=True), nullable=True),
     Column("cancel_at_period_end", Boolean, nullable=False),
-    Column("fetched_at", DateTime(timezone=True), nullable=False),
     Index("subscriptions_of_account", "account_id"),
 )
 
@@ -93,6 +92,15 @@ stripe_events = sa.Table(
     lease_index("stripe_events"),
     one_of("source", ("webhook", "sweep"), name="stripe_events_source"),
     CheckConstraint("(outcome IS NULL) = (due_at IS NOT NULL)", name="stripe_events_due_until_done"),
+)
+
+# When Stripe was asked for what was last acted on of each object: an answer to an earlier question comes too late.
+stripe_objects = sa.Table(
+    "stripe_objects",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("fetched_at", DateTime(timezone=True), nullable=False),
+    Index("stripe_objects_by_age", "fetched_at"),
 )
 
 # One row: when Stripe is next asked for events that it could not deliver.

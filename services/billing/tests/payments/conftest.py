@@ -242,3 +242,14 @@ def told(billing: Service) -> Any:
         return [event for event in await emitted(billing.db) if isinstance(event, kind)]
 
     return of
+
+
+@pytest.fixture
+def run_worker(billing: Service) -> Any:
+    """Run one of billing's workers until a condition holds."""
+
+    async def run(name: str, *, until: Any) -> None:
+        async with working(billing, name):
+            await eventually(until)
+
+    return run

@@ -122,6 +122,13 @@ class TestRepetition:
         assert len((await stripe.get("/checkout/sessions"))["data"]) == 1
         assert len((await stripe.get("/customers"))["data"]) == 1
 
+    async def test_a_stripe_that_refuses_us_is_told_and_the_same_wish_may_be_repeated(self, customer, stripe):
+        await stripe.fault("quota", "POST /v1/checkout/sessions")  # no fault of Stripe's: the twin answers 400
+        refused = await customer.post("checkout-sessions", key="k", pack="pack_500")
+        assert (refused.status_code, refused.json()["code"]) == (502, "payments_refused")
+
+        assert (await customer.check_out(key="k", pack="pack_500"))["state"] == "open"
+
     async def test_a_process_that_dies_before_its_commit_leaves_a_session_that_is_paid_all_the_same(
         self, customer, stripe, gateway, rows_of, wallet_of
     ):

@@ -2,16 +2,20 @@
 
 import asyncio
 import random
+from datetime import UTC, datetime
 
 import pytest
 from sqlalchemy import func, update
 
+from billing.payments.fulfilment import Fulfilment
+from billing.payments.stripe_api import StripeApi
 from billing.payments.tables import stripe_events
 from kit.testing import emitted, eventually, records
-from shared.events import CreditsClawedBack, CreditsGranted
+from shared.events import CreditsClawedBack, CreditsGranted, CreditsRefused, WebhookReceived
 from shared.ids import new_id
 
 PACK = 500_000
+A_REFUSAL = "quota"  # a fault that Stripe does not have: the twin answers 400, about no object
 
 
 @pytest.fixture
@@ -90,6 +94,7 @@ class TestDelivery:
 
 class TestRunningService:
     async def test_checks_its_prices_and_does_all_of_this_by_itself(self, stripe, gateway, customer, billing, rows_of):
+        billing.roles = frozenset({"worker"})  # the test is the consumer
         async with billing.running():
             await stripe.pay(await customer.check_out())
             await gateway.pass_on()
@@ -161,6 +166,51 @@ class TestDispute:
 
         assert await wallet_of(customer.account_id) == (left, 0)
 
+    async def test_of_a_spent_pack_leaves_a_debt_that_blocks_new_work(
+        self, paid, stripe, gateway, customer, billing, make, told, wallet_of
+    ):
+        await gateway.settle()
+        dear = {"n": 4, "quality": "hd", "size": "1792x1024"}
+        jobs = [make.requested(customer.account_id, input=dear) for _ in range(10)]
+        await billing.edge.handle(records(*jobs, *(make.succeeded(job) for job in jobs)))
+        await stripe.control("POST", "/disputes", payment_intent=paid["payment_intent"])
+
+        await gateway.settle()
+        await billing.edge.handle(records(make.requested(customer.account_id)))
+
+        assert await wallet_of(customer.account_id) == (-480_000, 0)
+        (refused,) = await told(CreditsRefused)
+        assert refused.code == "balance_negative"
+
+    async def test_takes_nothing_while_the_bank_only_inquires(self, paid, stripe, gateway, customer, wallet_of):
+        await gateway.settle()
+        inquiry = await stripe.control("POST", "/disputes", payment_intent=paid["payment_intent"], inquiry=True)
+        await gateway.settle()
+        assert await wallet_of(customer.account_id) == (PACK, 0)
+
+        await stripe.control("POST", f"/disputes/{inquiry['id']}/escalate")
+        await gateway.settle()
+
+        assert await wallet_of(customer.account_id) == (0, 0)
+
+    async def test_an_answer_that_a_slow_worker_got_before_it_was_won_takes_nothing(
+        self, paid, stripe, gateway, customer, billing, told, wallet_of
+    ):
+        await gateway.settle()
+        dispute = await stripe.control("POST", "/disputes", payment_intent=paid["payment_intent"])
+        api = StripeApi.from_settings(billing.settings)
+        slow = await api.dispute(dispute["id"], at=datetime.now(UTC))
+        await api.close()
+        await stripe.control("POST", f"/disputes/{dispute['id']}/close", outcome="won")
+        await gateway.settle()
+
+        async with billing.db.write() as session:
+            outcome = await Fulfilment(billing.settings.offers, bonus=0).apply(session, [slow])
+
+        assert outcome == "superseded"
+        assert await told(CreditsClawedBack) == []
+        assert await wallet_of(customer.account_id) == (PACK, 0)
+
     async def test_that_was_won_before_billing_heard_of_it_moves_nothing(
         self, paid, stripe, gateway, customer, told, wallet_of
     ):
@@ -220,6 +270,31 @@ class TestBadDays:
         await gateway.settle()
 
         assert await wallet_of(customer.account_id) == (PACK, 0)
+
+    async def test_a_stripe_that_refuses_us_loses_no_payment(self, paid, stripe, gateway, customer, rows_of, wallet_of):
+        """A revoked key, a permission that is missing: the payment is granted once somebody has mended it."""
+        await stripe.fault(A_REFUSAL, "GET /v1/checkout/sessions")
+
+        await gateway.settle()
+
+        (event,) = await rows_of("stripe_events")
+        assert event["attempts"] == 2
+        assert await wallet_of(customer.account_id) == (PACK, 0)
+
+    async def test_an_object_that_stripe_does_not_have_is_given_up(self, gateway, billing, customer, rows_of):
+        told = WebhookReceived(
+            subject="stripe:cs_none",
+            sender="stripe",
+            external_id="evt_none",
+            kind="checkout.session.completed",
+            object_id="cs_none",
+            received_at=datetime.now(UTC),
+        )
+        await billing.edge.handle(records(told))
+
+        await gateway.work()
+
+        assert await outcomes(rows_of) == {("checkout.session.completed", "ignored")}
 
     async def test_a_process_that_dies_while_it_asks_is_followed_by_another(
         self, paid, stripe, gateway, customer, billing, rows_of, wallet_of

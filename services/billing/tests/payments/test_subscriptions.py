@@ -1,10 +1,13 @@
 """Plans over time: each paid invoice brings its credits once, and everybody can see who has a plan."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from billing.payments.fulfilment import Fulfilment
 from billing.payments.stripe_api import StripeApi
-from shared.events import CreditsGranted, SubscriptionChanged
+from shared.events import CreditsExpired, CreditsGranted, SubscriptionChanged
 
 FAILS_LATER = "4000000000000341"
 
@@ -85,6 +88,44 @@ class TestRenewal:
         assert (await customer.get("subscription"))["status"] == "active"
         assert len(await told(CreditsGranted)) == 2
 
+    async def test_a_change_of_plan_brings_the_new_plans_credits_with_its_first_whole_period(
+        self, customer, stripe, gateway, told
+    ):
+        """Stripe's invoice begins with what the rest of the period was worth, and only its last line is a period."""
+        await subscribe(customer, stripe, gateway)
+        (plan,) = (await stripe.get("/subscriptions"))["data"]
+        change = {"items[0][id]": plan["items"]["data"][0]["id"], "items[0][price]": "price_pro_monthly"}
+        await stripe.post(f"/subscriptions/{plan['id']}", proration_behavior="create_prorations", **change)
+        await gateway.settle()
+        assert (await customer.get("subscription"))["plan"] == "pro"
+
+        await stripe.advance(32)
+        await gateway.settle()
+
+        assert [(granted.reason, granted.amount) for granted in await told(CreditsGranted)] == [
+            ("basic", 1_000_000),
+            ("pro", 4_000_000),
+        ]
+
+    async def test_a_period_that_is_over_when_billing_hears_of_it_expires_at_once(
+        self, customer, stripe, billing, told, run_worker
+    ):
+        """Stripe's clock is behind ours, or a webhook was days on its way."""
+        await stripe.pay(await customer.check_out(plan="basic"))
+        (invoice,) = (await stripe.get("/invoices"))["data"]
+        api = StripeApi.from_settings(billing.settings)
+        fact = await api.invoice(invoice["id"], at=datetime.now(UTC))
+        await api.close()
+
+        late = replace(fact, period_end=datetime.now(UTC) - timedelta(days=1))
+        async with billing.db.write() as session:
+            assert await Fulfilment(billing.settings.offers, bonus=0).apply(session, [late]) == "granted"
+
+        (granted,) = await told(CreditsGranted)
+        assert granted.amount == 1_000_000
+        await run_worker("grant_expiries", until=lambda: told(CreditsExpired))
+        assert [(expired.amount, expired.available) for expired in await told(CreditsExpired)] == [(1_000_000, 0)]
+
     async def test_a_card_that_keeps_failing_ends_it(self, customer, stripe, gateway, told):
         await subscribe(customer, stripe, gateway, number=FAILS_LATER)
 
@@ -122,6 +163,32 @@ class TestPortal:
         assert (answer.status_code, answer.json()["code"]) == (422, "foreign_url")
 
 
+class TestRetiredPlan:
+    @pytest.fixture
+    def settings(self, settings):
+        basic, pro = settings["plans"]
+        return settings | {"plans": [basic | {"retired": True}, pro]}
+
+    async def test_is_sold_no_more(self, customer):
+        answer = await customer.post("checkout-sessions", plan="basic")
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "unknown_offer")
+        assert answer.json()["offers"] == ["pro"]
+
+    async def test_is_honoured_for_those_who_have_it(self, customer, stripe, gateway, wallet_of):
+        session = {
+            "mode": "subscription",
+            "line_items[0][price]": "price_basic_monthly",
+            "success_url": "http://x.example/",
+            "subscription_data[metadata][account_id]": customer.account_id,
+        }
+        await stripe.pay(await stripe.post("/checkout/sessions", **session))
+        await gateway.settle()
+
+        assert await wallet_of(customer.account_id) == (1_000_000, 0)
+        assert (await customer.get("subscription"))["plan"] == "basic"
+
+
 class TestLatestWins:
     async def test_an_answer_that_was_asked_for_earlier_never_replaces_a_later_one(
         self, customer, stripe, gateway, billing, rows_of
@@ -129,13 +196,13 @@ class TestLatestWins:
         await subscribe(customer, stripe, gateway)
         (before,) = await rows_of("subscriptions")
         api = StripeApi.from_settings(billing.settings)
-        early = await api.subscription(before["id"], fetched_at=datetime(2020, 1, 1, tzinfo=UTC))
+        early = await api.subscription(before["id"], at=datetime(2020, 1, 1, tzinfo=UTC))
         await api.close()
         await stripe.post(f"/subscriptions/{before['id']}", cancel_at_period_end="true")
         await gateway.settle()
 
         async with billing.db.write() as session:
-            await Fulfilment(billing.settings.offers, bonus=0).apply(session, [early])
+            assert await Fulfilment(billing.settings.offers, bonus=0).apply(session, [early]) == "superseded"
 
         (after,) = await rows_of("subscriptions")
         assert after["cancel_at_period_end"] is True
