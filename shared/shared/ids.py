@@ -59,6 +59,7 @@ def _id(prefix: str) -> StringConstraints:
 AccountId = Annotated[str, _id("acc")]
 ApiKeyId = Annotated[str, _id("key")]
 AssetId = Annotated[str, _id("ast")]
+CampaignId = Annotated[str, _id("cmp")]
 DeliveryId = Annotated[str, _id("dlv")]
 GrantId = Annotated[str, _id("grt")]
 JobId = Annotated[str, _id("job")]

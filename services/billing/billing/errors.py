@@ -42,7 +42,7 @@ def spend_limit_not_found(limit_id: str) -> Problem:
 
 
 def spend_limit_exists() -> Problem:
-    """409: there is one limit per API key (or account), measure and period."""
+    """409: there is one limit per account, API key or campaign, measure and period."""
     return Problem(409, "spend_limit_exists", "There is such a limit already; change its cap instead.")
 
 

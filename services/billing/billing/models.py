@@ -224,7 +224,8 @@ spend_limits = sa.Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("account_id", Text, sa.ForeignKey("wallets.account_id"), nullable=False),
-    Column("api_key_id", Text, nullable=True),  # null: all of the account
+    Column("api_key_id", Text, nullable=True),  # neither this nor a campaign: all of the account
+    Column("campaign_id", Text, nullable=True),
     Column("measure", Text, nullable=False),
     Column("period", Text, nullable=False),
     Column("cap", BigInteger, nullable=False),  # milli-credits, jobs or millionths of a dollar
@@ -236,10 +237,14 @@ spend_limits = sa.Table(
     one_of("measure", ("credits", "jobs", "provider_usd", "balance"), name="spend_limits_measure"),
     one_of("period", ("day", "month"), name="spend_limits_period"),
     CheckConstraint("cap >= 0 AND used >= 0", name="spend_limits_not_negative"),
-    CheckConstraint("measure <> 'balance' OR api_key_id IS NULL", name="spend_limits_balance_of_account"),
+    CheckConstraint("num_nonnulls(api_key_id, campaign_id) <= 1", name="spend_limits_one_scope"),
+    CheckConstraint(
+        "measure <> 'balance' OR num_nonnulls(api_key_id, campaign_id) = 0", name="spend_limits_balance_of_account"
+    ),
     UniqueConstraint(
         "account_id",
         "api_key_id",
+        "campaign_id",
         "measure",
         "period",
         name="spend_limits_once",

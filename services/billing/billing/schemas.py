@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from billing.spend_limits import Measure, Period, SpendLimit, State
-from shared.ids import ApiKeyId
+from shared.ids import ApiKeyId, CampaignId
 
 MAX_CAP = 10**15
 Unit = Literal["millicredits"]
@@ -267,11 +267,14 @@ class NewSpendLimit(BaseModel):
         examples=[100_000],
     )
     api_key_id: ApiKeyId | None = Field(default=None, description="Only jobs of this API key; default: all.")
+    campaign_id: CampaignId | None = Field(default=None, description="Only jobs of this campaign; default: all.")
 
     @model_validator(mode="after")
-    def _balance_is_the_accounts(self) -> Self:
-        if self.measure == "balance" and self.api_key_id is not None:
-            raise ValueError("a balance belongs to the account, so an alert at it has no api_key_id")
+    def _one_scope(self) -> Self:
+        if self.api_key_id is not None and self.campaign_id is not None:
+            raise ValueError("a limit is for an API key or for a campaign, not for both")
+        if self.measure == "balance" and (self.api_key_id or self.campaign_id):
+            raise ValueError("a balance belongs to the account, so an alert at it has no api_key_id and no campaign_id")
         return self
 
 
@@ -291,6 +294,7 @@ class SpendLimitView(BaseModel):
     unit: str = Field(description="`millicredits`, `jobs` or `micro_usd`.", examples=["millicredits"])
     period: Period = Field(description="`day` or `month`, in UTC.")
     api_key_id: str | None = Field(description="The API key whose jobs count, if not all.")
+    campaign_id: str | None = Field(description="The campaign whose jobs count, if not all.")
     cap: int = Field(description="The amount.", examples=[100_000])
     used: int = Field(description="Counted in this period: what was held for jobs, delivered or not.", examples=[8_000])
     period_start: datetime = Field(description="When the counted period began.")
@@ -306,6 +310,7 @@ class SpendLimitView(BaseModel):
             unit={"jobs": "jobs", "provider_usd": "micro_usd"}.get(limit.measure, "millicredits"),
             period=limit.period,
             api_key_id=limit.api_key_id,
+            campaign_id=limit.campaign_id,
             cap=limit.cap,
             used=limit.used,
             period_start=limit.period_start,

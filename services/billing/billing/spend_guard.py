@@ -24,7 +24,7 @@ from shared.prices import current_version, provider_cost
 COLUMNS = [
     spend_limits.c[name]
     for name in (
-        *("id", "account_id", "api_key_id", "measure", "period"),
+        *("id", "account_id", "api_key_id", "campaign_id", "measure", "period"),
         *("cap", "period_start", "used", "told", "reached_at"),
     )
 ]
@@ -58,9 +58,8 @@ class SpendGuard:
         cost = self._cost_of(event)
         for limit in limits:
             if limit.refuses(cost, self._now):
-                whose = f"API key {limit.api_key_id}" if limit.api_key_id else "the account"
                 detail = (
-                    f"The cap {limit.id} of {whose} allows {limit.cap} {UNITS[limit.measure]} a {limit.period}:"
+                    f"The cap {limit.id} of {limit.whose} allows {limit.cap} {UNITS[limit.measure]} a {limit.period}:"
                     f" {limit.used} are used and the job needs {cost.of(limit.measure)}."
                     " Raise the cap or wait for the next period."
                 )
@@ -98,13 +97,16 @@ class SpendGuard:
 
     def _of(self, event: JobRequested) -> list[SpendLimit]:
         limits = self._limits.get(event.account_id, ())
-        return [limit for limit in limits if limit.applies_to(event.api_key_id)]
+        return [
+            limit for limit in limits if limit.applies_to(api_key_id=event.api_key_id, campaign_id=event.campaign_id)
+        ]
 
     def _alert(self, limit: SpendLimit, threshold: int) -> SpendAlert:
         return SpendAlert(
             account_id=limit.account_id,
             limit_id=limit.id,
             api_key_id=limit.api_key_id,
+            campaign_id=limit.campaign_id,
             measure=limit.measure,
             period=limit.period,
             period_start=limit.period_start,

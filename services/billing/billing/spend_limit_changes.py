@@ -20,6 +20,7 @@ async def set_limit(
     *,
     account_id: str,
     api_key_id: str | None,
+    campaign_id: str | None,
     measure: Measure,
     period: Period,
     cap: int,
@@ -27,8 +28,8 @@ async def set_limit(
 ) -> tuple[SpendLimit, datetime]:
     """A new limit, and the time it was set. Raises Problem 409 when there is one of its kind, or too many."""
     limits, now = await _locked(session, account_id, bonus=bonus)
-    asked = (api_key_id, measure, period)
-    if any((limit.api_key_id, limit.measure, limit.period) == asked for limit in limits):
+    asked = (api_key_id, campaign_id, measure, period)
+    if any((limit.api_key_id, limit.campaign_id, limit.measure, limit.period) == asked for limit in limits):
         raise spend_limit_exists()
     if len(limits) >= MAX_LIMITS:
         raise too_many_spend_limits(MAX_LIMITS)
@@ -36,6 +37,7 @@ async def set_limit(
         id=new_id("cap"),
         account_id=account_id,
         api_key_id=api_key_id,
+        campaign_id=campaign_id,
         measure=measure,
         period=period,
         cap=cap,

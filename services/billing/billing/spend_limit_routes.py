@@ -37,6 +37,7 @@ def make_spend_limit_router(terms: Terms) -> APIRouter:
             session,
             account_id=caller.account_id,
             api_key_id=wanted.api_key_id,
+            campaign_id=wanted.campaign_id,
             measure=wanted.measure,
             period=wanted.period,
             cap=wanted.cap,

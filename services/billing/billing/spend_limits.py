@@ -38,6 +38,7 @@ class SpendLimit:
     id: str
     account_id: str
     api_key_id: str | None
+    campaign_id: str | None
     measure: Measure
     period: Period
     cap: int
@@ -46,9 +47,16 @@ class SpendLimit:
     told: int
     reached_at: datetime | None
 
-    def applies_to(self, api_key_id: str | None) -> bool:
-        """Whether a job that came with this API key counts."""
-        return self.api_key_id is None or self.api_key_id == api_key_id
+    def applies_to(self, *, api_key_id: str | None, campaign_id: str | None) -> bool:
+        """Whether a job of this API key and campaign counts."""
+        return self.api_key_id in {None, api_key_id} and self.campaign_id in {None, campaign_id}
+
+    @property
+    def whose(self) -> str:
+        """What the limit is for, in words."""
+        if self.campaign_id:
+            return f"campaign {self.campaign_id}"
+        return f"API key {self.api_key_id}" if self.api_key_id else "the account"
 
     def turn(self, now: datetime) -> None:
         """Begin the period of ``now`` if it is another one than the counter's."""

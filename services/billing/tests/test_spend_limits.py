@@ -22,6 +22,7 @@ def a_limit(**changes):
         "id": "cap_1",
         "account_id": "acc_1",
         "api_key_id": None,
+        "campaign_id": None,
         "measure": "credits",
         "period": "day",
         "cap": 10_000,
@@ -148,6 +149,39 @@ class TestGuard:
         assert refused.job_id == jobs[1].job_id
         assert key in refused.detail
 
+    @pytest.mark.parametrize(("measure", "cap"), [("jobs", 1), ("credits", 4_000), ("provider_usd", 31_700)])
+    async def test_a_limit_of_a_campaign_counts_its_jobs_alone_whatever_their_key(
+        self, billing, make, account_id, measure, cap
+    ):
+        campaign = new_id("cmp")
+        limit = (await set_limit(billing, account_id, measure=measure, cap=cap, campaign_id=campaign)).json()
+        jobs = [make.requested(account_id, campaign_id=campaign, api_key_id=new_id("key")) for _ in range(2)]
+        others = [make.requested(account_id), make.requested(account_id, campaign_id=new_id("cmp"))]
+        await billing.edge.handle(records(*jobs, *others))
+
+        (refused,) = await told(billing, CreditsRefused)
+        assert refused.job_id == jobs[1].job_id
+        assert campaign in refused.detail
+        assert limit["id"] in refused.detail
+        assert {alert.campaign_id for alert in await told(billing, SpendAlert)} == {campaign}
+        (now,) = await shown(billing, account_id)
+        assert (now["campaign_id"], now["used"], now["state"]) == (campaign, cap, "grace")
+
+    async def test_the_narrowest_of_several_limits_refuses(self, billing, make, account_id):
+        campaign, key = new_id("cmp"), new_id("key")
+        await set_limit(billing, account_id, measure="jobs", cap=3)
+        await set_limit(billing, account_id, measure="jobs", cap=2, api_key_id=key)
+        await set_limit(billing, account_id, measure="jobs", cap=1, campaign_id=campaign)
+        jobs = [make.requested(account_id, campaign_id=campaign, api_key_id=key) for _ in range(2)]
+        jobs += [make.requested(account_id, api_key_id=key) for _ in range(2)]
+        jobs += [make.requested(account_id) for _ in range(2)]
+        await billing.edge.handle(records(*jobs))
+
+        refused = await told(billing, CreditsRefused)
+        assert [event.job_id for event in refused] == [jobs[1].job_id, jobs[3].job_id, jobs[5].job_id]
+        for refusal, whose in zip(refused, (campaign, key, "the account"), strict=True):
+            assert whose in refusal.detail
+
     async def test_a_raised_cap_lets_work_go_on(self, billing, make, account_id):
         limit = (await set_limit(billing, account_id, cap=4_000)).json()
         await billing.edge.handle(records(make.requested(account_id), make.requested(account_id)))
@@ -225,7 +259,24 @@ class TestRoutes:
 
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
-    async def test_a_balance_has_no_api_key(self, billing, account_id):
-        answer = await set_limit(billing, account_id, measure="balance", cap=1, api_key_id=new_id("key"))
+    @pytest.mark.parametrize(
+        "scope",
+        [
+            {"measure": "balance", "api_key_id": new_id("key")},
+            {"measure": "balance", "campaign_id": new_id("cmp")},
+            {"measure": "jobs", "api_key_id": new_id("key"), "campaign_id": new_id("cmp")},
+            {"measure": "jobs", "campaign_id": "summer"},
+        ],
+    )
+    async def test_a_limit_has_one_scope_and_a_balance_has_none(self, billing, account_id, scope):
+        answer = await set_limit(billing, account_id, cap=1, **scope)
 
-        assert answer.status_code == 422
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+    async def test_account_key_and_campaign_each_have_limits_of_their_own(self, billing, account_id):
+        scopes = [{}, {"api_key_id": new_id("key")}, {"campaign_id": new_id("cmp")}]
+        made = [await set_limit(billing, account_id, cap=1, **scope) for scope in scopes]
+        again = [await set_limit(billing, account_id, cap=1, **scope) for scope in scopes]
+
+        assert [answer.status_code for answer in made] == [201] * 3
+        assert [answer.json()["code"] for answer in again] == ["spend_limit_exists"] * 3

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contract import Event, Topic
-from shared.ids import AccountId, ApiKeyId, AssetId, GrantId, JobId
+from shared.ids import AccountId, ApiKeyId, AssetId, CampaignId, GrantId, JobId
 from shared.topics import BILLING_CREDITS
 
 
@@ -153,6 +153,7 @@ class SpendAlert(Event):
     account_id: AccountId
     limit_id: str
     api_key_id: ApiKeyId | None = None
+    campaign_id: CampaignId | None = None
     measure: str = Field(description="credits (milli-credits), jobs, provider_usd (millionths of a US dollar)")
     period: str = Field(description="day, month")
     period_start: datetime

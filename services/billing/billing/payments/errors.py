@@ -11,7 +11,7 @@ class StripeRefusedError(Exception):
     """Stripe understood and said no; asking again does not help before somebody has mended a key, a setting or us."""
 
 
-class StripeMissingError(Exception):
+class StripeMissingError(StripeRefusedError):
     """This Stripe account has no such object."""
 
 

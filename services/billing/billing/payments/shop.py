@@ -16,7 +16,7 @@ from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.payments import errors
-from billing.payments.errors import StripeMissingError, StripeRefusedError, StripeUnavailableError
+from billing.payments.errors import StripeRefusedError, StripeUnavailableError
 from billing.payments.offers import Offer, Offers
 from billing.payments.schemas import CheckoutRequest, CheckoutView
 from billing.payments.stripe_api import StripeApi
@@ -154,7 +154,7 @@ def _told() -> Iterator[None]:
         yield
     except StripeUnavailableError as error:
         raise errors.unavailable() from error
-    except (StripeRefusedError, StripeMissingError) as error:
+    except StripeRefusedError as error:
         log.exception("stripe.refused")
         raise errors.refused() from error
 
