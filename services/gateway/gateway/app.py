@@ -16,11 +16,13 @@ from gateway.projections import lock_jobs
 from gateway.retention import Retention
 from gateway.settings import GatewaySettings
 from gateway.stream import Streams
+from gateway.web import credits as credits_page
 from gateway.web import routes as page_routes
 from gateway.web import welcome
 from gateway.web.bundle import Bundle
 from gateway.web.pages import Pages
 from gateway.web.problem_pages import ProblemPages
+from gateway.web.till import Till
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.identity import Minter
@@ -93,6 +95,7 @@ def build(settings: GatewaySettings) -> Service:
             webhook_routes.make_router(settings.stripe_secrets),
             docs.make_router(PublicApi(others, client)),
             page_routes.make_router(pages),
+            credits_page.make_router(db, pages, Till(client, others[0])),
             welcome.make_router(settings, pages, authenticator),
             bundle.make_router(),
         ),

@@ -82,10 +82,12 @@ class OwnerClient:
         path: str,
         *,
         caller: Caller | None = None,
+        query: str = "",
         timeout: float,  # noqa: ASYNC109 - of the transport
     ) -> object:
         """The JSON that a service answers. Raises httpx.HTTPError or ValueError."""
-        response = await self.send(owner, "GET", path, caller=caller, timeout=timeout)
+        target = f"{path}?{query}".encode() if query else None
+        response = await self.send(owner, "GET", path, caller=caller, raw_target=target, timeout=timeout)
         try:
             response.raise_for_status()
             await response.aread()
