@@ -56,7 +56,7 @@ def build(settings: BillingSettings) -> Service:
         migrations=migrations_folder(__file__),
         topics=(BILLING_CREDITS,),
         routers=(
-            make_router(terms),
+            make_router(terms, offers),
             make_quote_router(terms),
             make_spend_limit_router(terms),
             make_payment_router(shop, offers),

@@ -7,6 +7,8 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import AwareDatetime
 
 from billing.monthly import Month, as_csv, statement_of
+from billing.payments.offers import Offers
+from billing.payments.subscriptions import subscription_of
 from billing.price_table import prices_of
 from billing.schemas import Credits, HoldView, Prices, Statement, TransactionView
 from billing.statements import credits_as_of, credits_of, holds_of, transactions_of
@@ -39,16 +41,19 @@ STATEMENT: Responses = {200: {"description": "The statement.", "content": {"text
 UNKNOWN_VERSION: Responses = {404: {"description": "The price book has no such version."}}
 
 
-def make_router(terms: Terms) -> APIRouter:
+def make_router(terms: Terms, offers: Offers) -> APIRouter:
     """The routes of billing."""
     router = APIRouter(prefix="/v1", tags=["credits"])
 
     @router.get("/credits", summary="Read the wallet")
     async def read_credits(caller: CallerDep, session: ReadDep, as_of: AsOfQuery = None) -> Credits:
-        """How many credits the caller can spend, and how many are held for running jobs."""
+        """What the caller can spend, what is held for running jobs, what expires next, and which plan is paid."""
         if as_of is not None:
             return await credits_as_of(session, account_id=caller.account_id, moment=as_of)
-        return await credits_of(session, account_id=caller.account_id, bonus=terms.registration_bonus)
+        wallet = await credits_of(session, account_id=caller.account_id, bonus=terms.registration_bonus)
+        subscription = await subscription_of(session, account_id=caller.account_id, offers=offers)
+        standing = subscription.model_dump(include={"plan", "is_subscriber", "subscription_expires_at"})
+        return wallet.model_copy(update=standing)
 
     @router.get("/credits/transactions", summary="List transactions")
     async def list_transactions(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 from billing.spend_limits import Measure, Period, SpendLimit, State
 from shared.ids import ApiKeyId, CampaignId
@@ -37,6 +37,17 @@ class Credits(BaseModel):
         examples=[3],
     )
     next_expiry: Expiry | None = Field(default=None, description="What expires first, if anything does.")
+    plan: str | None = Field(default=None, description="The plan of now; null without one.", examples=["pro"])
+    is_subscriber: bool | None = Field(
+        default=None, description="Whether the plan gives something now; null for a past moment."
+    )
+    subscription_expires_at: datetime | None = Field(default=None, description="Until when the plan is paid.")
+
+    @computed_field(description="Whether something is owed, so that new jobs are refused.")  # type: ignore[prop-decorator]
+    @property
+    def negative(self) -> bool:
+        """Whether the balance is below zero."""
+        return self.available < 0
 
 
 class EntryView(BaseModel):

@@ -2,6 +2,7 @@
 
 from sqlalchemy import text
 
+from billing.clawbacks import adjust
 from kit import testing
 from kit.pagination import encode_cursor
 from kit.testing import records
@@ -24,7 +25,21 @@ class TestCredits:
             "unit": "millicredits",
             "version": 2,
             "next_expiry": None,
+            "negative": False,
+            "plan": None,
+            "is_subscriber": False,
+            "subscription_expires_at": None,
         }
+
+    async def test_a_balance_below_zero_says_so(self, billing, make, account_id):
+        await billing.edge.handle(records(make.registered(account_id)))
+        async with billing.db.write() as session:
+            await adjust(session, account_id=account_id, key="k", amount=-50_001, reason="paid twice")
+
+        async with testing.client(billing, account_id=account_id) as http:
+            shown = (await http.get("/v1/credits")).json()
+
+        assert (shown["available"], shown["debt"], shown["negative"]) == (-1, 1, True)
 
     async def test_an_account_that_is_not_known_yet_shows_the_bonus_it_will_get(self, billing, account_id):
         async with testing.client(billing, account_id=account_id) as http:

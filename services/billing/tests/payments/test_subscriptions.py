@@ -33,6 +33,17 @@ class TestBeginning:
         assert await wallet_of(customer.account_id) == (1_000_000, 0)
         assert (await told(SubscriptionChanged))[-1].plan == "basic"
 
+    async def test_the_wallet_shows_the_plan_and_what_expires_with_it(self, customer, stripe, gateway):
+        subscription = await subscribe(customer, stripe, gateway)
+
+        wallet = await customer.get("credits")
+        before = await customer.get("credits?as_of=2020-01-01T00:00:00Z")
+
+        ends = subscription["subscription_expires_at"]
+        assert (wallet["plan"], wallet["is_subscriber"], wallet["subscription_expires_at"]) == ("basic", True, ends)
+        assert wallet["next_expiry"] == {"amount": 1_000_000, "expires_at": ends}
+        assert (before["available"], before["plan"], before["is_subscriber"]) == (0, None, None)
+
     async def test_a_plan_with_rollover_lets_credits_live_longer(self, customer, stripe, gateway, told):
         subscription = await subscribe(customer, stripe, gateway, plan="pro")
 
