@@ -13,7 +13,11 @@ from billing.clawbacks import adjust
 from billing.errors import GrantConflictError, UnknownAccountError
 from billing.grants import grant_by_hand
 from billing.monthly import Month, as_csv, statement_of
+from billing.payments.errors import StripeRefusedError, StripeUnavailableError
+from billing.payments.reconcile import reconcile_with_stripe
+from billing.payments.stripe_api import StripeApi
 from billing.reconcile import reconcile
+from billing.settings import BillingSettings
 from kit.database import WriteSession
 from kit.service import Service
 from shared.ids import AccountId, new_id
@@ -49,7 +53,9 @@ def extend(commands: Any) -> None:
     statement.add_argument("--format", choices=("json", "csv"), default="json")
     statement.set_defaults(run=_statement)
 
-    check = commands.add_parser("reconcile", help="compare wallets, grants and holds with the ledger")
+    check = commands.add_parser(
+        "reconcile", help="compare wallets, grants and holds with the ledger, and the ledger with Stripe"
+    )
     check.set_defaults(run=_reconcile)
 
 
@@ -116,6 +122,26 @@ async def _reconcile(service: Service, _: argparse.Namespace) -> int:
         print(drift)
     if not drifts:
         print("wallets, grants and holds are what the ledger says")
+    return max(1 if drifts else 0, await _reconcile_with_stripe(service))
+
+
+async def _reconcile_with_stripe(service: Service) -> int:
+    assert isinstance(service.settings, BillingSettings)
+    stripe = StripeApi.from_settings(service.settings)
+    if stripe is None:
+        print("no Stripe key is set, so nothing was compared with Stripe")
+        return 0
+    try:
+        drifts = await reconcile_with_stripe(service.db, stripe, service.settings.offers)
+    except (StripeUnavailableError, StripeRefusedError) as error:
+        print(f"nothing was compared with Stripe, which did not answer: {error}", file=sys.stderr)
+        return 1
+    finally:
+        await stripe.close()
+    for drift in drifts:
+        print(drift)
+    if not drifts:
+        print("payments, refunds and disputes are what Stripe says")
     return 1 if drifts else 0
 
 

@@ -13,16 +13,17 @@ from kit.database import ReadSession
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One number that is not what the ledger says."""
+    """One number that is not what it is due to be, by the authority that counts."""
 
     name: str
     account_id: str
     subject: str
     kept: int
-    ledger: int
+    due: int
+    authority: str = "the ledger"
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.subject} of {self.account_id} has {self.kept}, the ledger says {self.ledger}"
+        return f"{self.name}: {self.subject} of {self.account_id} has {self.kept}, {self.authority} says {self.due}"
 
 
 _OF_WALLETS = """
@@ -86,6 +87,6 @@ async def reconcile(session: ReadSession) -> list[Drift]:
     for check in CHECKS:
         rows = await session.execute(text(check))
         found += [
-            Drift(name, account_id, subject, int(kept), int(ledger)) for name, account_id, subject, kept, ledger in rows
+            Drift(name, account_id, subject, int(kept), int(due)) for name, account_id, subject, kept, due in rows
         ]
     return found

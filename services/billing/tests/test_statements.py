@@ -187,7 +187,7 @@ class TestReconcile:
 
         async with billing.db.read() as session:
             (found,) = await reconcile(session)
-        assert (found.name, found.account_id, found.kept, found.ledger) == (drift, account_id, kept, ledger)
+        assert (found.name, found.account_id, found.kept, found.due) == (drift, account_id, kept, ledger)
         parsed = parse("reconcile")
         assert await parsed.run(billing, parsed) == 1
         assert capsys.readouterr().out.startswith(f"{drift}: ")

@@ -1,7 +1,18 @@
 """What Stripe says about its objects, reduced to what billing acts on. ``account_id`` is what billing wrote there."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
+
+Money = Literal["ours", "taken", "returned"]
+
+_ACCOUNT_ID = re.compile(r"acc_[0-9A-HJKMNP-TV-Z]{26}")
+
+
+def is_account_id(text: str) -> bool:
+    """Whether metadata that anybody may have written at Stripe names an account."""
+    return _ACCOUNT_ID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +35,11 @@ class CheckoutFact(StripeFact):
     payment_intent: str | None
     amount_paid: int
     subscription_id: str | None
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether the money is ours, or none was asked for."""
+        return self.payment_status in {"paid", "no_payment_required"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +75,13 @@ class RefundFact(StripeFact):
     amount: int
     payment_intent: str | None
 
+    @property
+    def money(self) -> Money:
+        """Where the money is: a refund that failed or was called off has come back."""
+        if self.status in {"failed", "canceled"}:
+            return "returned"
+        return "ours" if self.status == "requires_action" else "taken"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeFact(StripeFact):
@@ -68,5 +91,13 @@ class DisputeFact(StripeFact):
     amount: int
     payment_intent: str | None
 
+    @property
+    def money(self) -> Money:
+        """Where the money is: an inquiry (``warning_..``) has not moved any yet."""
+        if self.status in {"won", "prevented"}:
+            return "returned"
+        return "ours" if self.status.startswith("warning_") else "taken"
 
+
+Reversal = RefundFact | DisputeFact
 Fact = CheckoutFact | SubscriptionFact | InvoiceFact | RefundFact | DisputeFact

@@ -3,8 +3,8 @@ refund and dispute. Facts may come in any order and any number of times; of two 
 for later counts, whichever worker is faster.
 """
 
-import re
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
@@ -13,7 +13,16 @@ from billing.clawbacks import claw_back
 from billing.errors import GrantConflictError
 from billing.grants import grant_plan_period, grant_purchase
 from billing.payments.errors import UnknownPriceError
-from billing.payments.facts import CheckoutFact, DisputeFact, Fact, InvoiceFact, RefundFact, SubscriptionFact
+from billing.payments.facts import (
+    CheckoutFact,
+    DisputeFact,
+    Fact,
+    InvoiceFact,
+    RefundFact,
+    Reversal,
+    SubscriptionFact,
+    is_account_id,
+)
 from billing.payments.offers import Offers
 from billing.payments.restitution import restore
 from billing.payments.subscriptions import record_payment, record_subscription
@@ -26,7 +35,6 @@ _LATEST = text(
     " ON CONFLICT (id) DO UPDATE SET fetched_at = excluded.fetched_at WHERE known.fetched_at < excluded.fetched_at"
     " RETURNING id"
 )
-_ACCOUNT_ID = re.compile(r"acc_[0-9A-HJKMNP-TV-Z]{26}")
 
 
 class Fulfilment:
@@ -52,9 +60,9 @@ class Fulfilment:
                 case SubscriptionFact():
                     outcome = await self._subscription(session, fact)
                 case RefundFact():
-                    outcome = await _refund(session, fact)
+                    outcome = await _reverse(session, fact, key=f"refund:{fact.object_id}", reason="refunded")
                 case DisputeFact():
-                    outcome = await _dispute(session, fact)
+                    outcome = await _reverse(session, fact, key=f"dispute:{fact.object_id}", reason="disputed")
         return outcome
 
     async def _checkout(self, session: WriteSession, fact: CheckoutFact) -> str:
@@ -70,7 +78,7 @@ class Fulfilment:
             return state
         return await self._grant_pack(session, checkout, fact)
 
-    async def _grant_pack(self, session: WriteSession, checkout: Row[tuple[object, ...]], fact: CheckoutFact) -> str:
+    async def _grant_pack(self, session: WriteSession, checkout: Row[Any], fact: CheckoutFact) -> str:
         key = f"checkout:{fact.object_id}"
         fresh = await grant_purchase(
             session,
@@ -85,7 +93,7 @@ class Fulfilment:
         return "granted" if fresh else "granted_before"
 
     async def _invoice(self, session: WriteSession, fact: InvoiceFact) -> str:
-        if not _ACCOUNT_ID.fullmatch(fact.account_id) or fact.status != "paid":
+        if not is_account_id(fact.account_id) or fact.status != "paid":
             return "ignored" if fact.status == "paid" else "unpaid"
         plan = self._offers.plan_of_price(fact.price_id)
         if plan is None:
@@ -109,7 +117,7 @@ class Fulfilment:
         return "granted" if fresh else "granted_before"
 
     async def _subscription(self, session: WriteSession, fact: SubscriptionFact) -> str:
-        if not _ACCOUNT_ID.fullmatch(fact.account_id):
+        if not is_account_id(fact.account_id):
             return "ignored"
         return await record_subscription(session, fact, offers=self._offers, bonus=self._bonus)
 
@@ -124,33 +132,22 @@ async def _latest(session: WriteSession, facts: Sequence[Fact]) -> set[str]:
     return set(rows.scalars())
 
 
-async def _refund(session: WriteSession, fact: RefundFact) -> str:
+async def _reverse(session: WriteSession, fact: Reversal, *, key: str, reason: str) -> str:
+    """Credits follow the money of a refund or dispute."""
     purchase = await _purchase_of(session, fact.payment_intent)
-    key = f"refund:{fact.object_id}"
     if purchase is None:
         return "ignored"
-    if fact.status in {"failed", "canceled"}:
-        return await restore(session, account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
-    if fact.status == "requires_action":
-        return "waiting"
-    return await _take_back(session, purchase, key=key, money=fact.amount, reason="refunded")
+    match fact.money:
+        case "ours":
+            return "waiting"
+        case "returned":
+            return await restore(session, account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
+        case "taken":
+            return await _take_back(session, purchase, key=key, money=fact.amount, reason=reason)
 
 
-async def _dispute(session: WriteSession, fact: DisputeFact) -> str:
-    purchase = await _purchase_of(session, fact.payment_intent)
-    key = f"dispute:{fact.object_id}"
-    if purchase is None or fact.status.startswith("warning_"):  # an inquiry: no money has moved
-        return "ignored"
-    if fact.status in {"won", "prevented"}:
-        return await restore(session, account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
-    return await _take_back(session, purchase, key=key, money=fact.amount, reason="disputed")
-
-
-async def _take_back(
-    session: WriteSession, purchase: Row[tuple[object, ...]], *, key: str, money: int, reason: str
-) -> str:
-    """Take the share of the credits that this part of the money paid for, rounded up."""
-    amount = -(-purchase.amount * min(money, purchase.paid) // purchase.paid)
+async def _take_back(session: WriteSession, purchase: Row[Any], *, key: str, money: int, reason: str) -> str:
+    amount = share_of(purchase, money)
     fresh = await claw_back(
         session,
         account_id=purchase.account_id,
@@ -162,7 +159,12 @@ async def _take_back(
     return "taken_back" if fresh else "taken_back_before"
 
 
-async def _purchase_of(session: WriteSession, payment_intent: str | None) -> Row[tuple[object, ...]] | None:
+def share_of(purchase: Row[Any], money: int) -> int:
+    """The share of a purchase's credits that this part of its price paid for, rounded up."""
+    return int(-(-purchase.amount * min(money, purchase.paid) // purchase.paid))
+
+
+async def _purchase_of(session: WriteSession, payment_intent: str | None) -> Row[Any] | None:
     query = select(purchases).where(purchases.c.payment_intent == payment_intent)
     return (await session.execute(query)).one_or_none()
 
@@ -180,7 +182,7 @@ async def _remember(
 
 
 def _state_of(fact: CheckoutFact) -> str:
-    if fact.payment_status in {"paid", "no_payment_required"}:
+    if fact.is_paid:
         return "paid"
     if fact.status == "complete":
         return "failed" if fact.payment_failed else "processing"

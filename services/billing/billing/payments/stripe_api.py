@@ -177,14 +177,7 @@ class StripeApi:
     async def dispute(self, dispute_id: str, *, at: datetime) -> DisputeFact:
         """A dispute."""
         with _translated():
-            dispute = await self._api.disputes.retrieve_async(dispute_id)
-        return DisputeFact(
-            object_id=dispute.id,
-            fetched_at=at,
-            status=dispute.status,
-            amount=dispute.amount,
-            payment_intent=_id(dispute.payment_intent),
-        )
+            return _dispute(await self._api.disputes.retrieve_async(dispute_id), at)
 
     async def origin_of(self, payment_intent: str, *, at: datetime) -> CheckoutFact | InvoiceFact | None:
         """What a payment paid for; None when it is none of billing's."""
@@ -197,6 +190,26 @@ class StripeApi:
             )
             invoice_id = _id(payments.data[0].invoice) if payments.data else None
         return await self.invoice(invoice_id, at=at) if invoice_id else None
+
+    async def everything(self, *, at: datetime) -> AsyncIterator[CheckoutFact | InvoiceFact | RefundFact | DisputeFact]:
+        """All that was bought of us, and all money that went back, whoever it went to."""
+        with _translated():
+            sessions = await self._api.checkout.sessions.list_async({"status": "complete", "limit": PAGE})
+            async for session in sessions.auto_paging_iter():
+                if bought := _checkout(session, at):
+                    yield bought
+            invoices = await self._api.invoices.list_async(
+                {"status": "paid", "limit": PAGE, "expand": ["data.payments"]}
+            )
+            async for invoice in invoices.auto_paging_iter():
+                if paid := _invoice(invoice, at):
+                    yield paid
+            refunds = await self._api.refunds.list_async({"limit": PAGE})
+            async for refund in refunds.auto_paging_iter():
+                yield _refund(refund, at)
+            disputes = await self._api.disputes.list_async({"limit": PAGE})
+            async for dispute in disputes.auto_paging_iter():
+                yield _dispute(dispute, at)
 
     async def undelivered(self) -> AsyncIterator[tuple[str, str, str]]:
         """Id, kind and object of the events of the last 30 days that did not reach our endpoint."""
@@ -275,6 +288,16 @@ def _refund(refund: stripe.Refund, at: datetime) -> RefundFact:
         status=refund.status or "",
         amount=refund.amount,
         payment_intent=_id(refund.payment_intent),
+    )
+
+
+def _dispute(dispute: stripe.Dispute, at: datetime) -> DisputeFact:
+    return DisputeFact(
+        object_id=dispute.id,
+        fetched_at=at,
+        status=dispute.status,
+        amount=dispute.amount,
+        payment_intent=_id(dispute.payment_intent),
     )
 
 
