@@ -1,10 +1,11 @@
 """HTTP in: the caller's wallet and transactions, and the public price table."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BeforeValidator
 
 from billing.monthly import Month, as_csv, statement_of
 from billing.payments.offers import Offers
@@ -19,14 +20,26 @@ from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_
 from shared.ids import JobId
 from shared.prices import current_version
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def _written_out(value: str) -> str:
+    """A moment is RFC 3339; the number of seconds that would be understood too is not what the document says."""
+    if not _DATE.match(value):
+        raise ValueError("write the moment as in RFC 3339, such as 2026-11-21T12:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+
 JobQuery = Annotated[JobId | None, Query(description="Only transactions of this job.")]
 KindQuery = Annotated[
     Literal["grant", "hold", "settle", "expire", "clawback", "adjust"] | None,
     Query(description="Only transactions of this kind."),
 ]
-SinceQuery = Annotated[AwareDatetime | None, Query(description="Only what was booked at this moment or later.")]
-UntilQuery = Annotated[AwareDatetime | None, Query(description="Only what was booked before this moment.")]
-AsOfQuery = Annotated[AwareDatetime | None, Query(description="The wallet as it was at this moment; default: now.")]
+SinceQuery = Annotated[Moment | None, Query(description="Only what was booked at this moment or later.")]
+UntilQuery = Annotated[Moment | None, Query(description="Only what was booked before this moment.")]
+AsOfQuery = Annotated[Moment | None, Query(description="The wallet as it was at this moment; default: now.")]
 StateQuery = Annotated[Literal["open", "settled", "refused"] | None, Query(description="Only holds in this state.")]
 MonthPath = Annotated[
     str, Path(pattern=r"^(19|[2-9]\d)\d\d-(0[1-9]|1[0-2])$", description="Calendar month (UTC).", examples=["2026-11"])

@@ -272,6 +272,7 @@ class NewSpendLimit(BaseModel):
     )
     period: Period = Field(description="`day` or `month`, in UTC.")
     cap: int = Field(
+        strict=True,
         ge=0,
         le=MAX_CAP,
         description="In milli-credits (`credits`, `balance`), jobs, or millionths of a US dollar (`provider_usd`).",
@@ -294,7 +295,9 @@ class SpendLimitCap(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    cap: int = Field(ge=0, le=MAX_CAP, description="The new amount, in the unit of the limit.", examples=[200_000])
+    cap: int = Field(
+        strict=True, ge=0, le=MAX_CAP, description="The new amount, in the unit of the limit.", examples=[200_000]
+    )
 
 
 class SpendLimitView(BaseModel):

@@ -252,7 +252,15 @@ class TestRoutes:
 
     @pytest.mark.parametrize(
         "wanted",
-        [{"cap": -1}, {"cap": 10**20}, {"cap": 1.5}, {"cap": 1, "measure": "fun"}, {"cap": 1, "period": "hour"}],
+        [
+            {"cap": -1},
+            {"cap": 10**20},
+            {"cap": 1.5},
+            {"cap": True},
+            {"cap": "5"},
+            {"cap": 1, "measure": "fun"},
+            {"cap": 1, "period": "hour"},
+        ],
     )
     async def test_absurd_limits_are_told(self, billing, account_id, wanted):
         answer = await set_limit(billing, account_id, **wanted)

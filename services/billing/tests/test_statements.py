@@ -56,10 +56,18 @@ class TestAsOf:
         async with testing.client(billing, account_id=account_id) as http:
             span = {"since": second.isoformat(), "until": third.isoformat()}
             body = (await http.get("/v1/credits/transactions", params=span)).json()
-            naive = await http.get("/v1/credits/transactions", params={"since": "2026-11-21T00:00:00"})
 
         assert [row["kind"] for row in body["data"]] == ["hold"]
-        assert naive.status_code == 422
+
+    @pytest.mark.parametrize("moment", ["2026-11-21T00:00:00", "0.5", "-0.5", "1e-5", "1763683200", "yesterday", ""])
+    async def test_a_moment_is_written_out_with_its_time_zone(self, billing, account_id, moment):
+        async with testing.client(billing, account_id=account_id) as http:
+            answers = [
+                await http.get("/v1/credits/transactions", params={"since": moment}),
+                await http.get("/v1/credits", params={"as_of": moment}),
+            ]
+
+        assert [answer.status_code for answer in answers] == [422, 422]
 
 
 class TestStatement:
