@@ -71,7 +71,7 @@ class Buyer:
         return bool((await self.customer.credits())["available"] == expected)
 
     async def picture(self, name: str) -> None:
-        await self.page.screenshot(path=self._pictures / f"{name}.png")
+        await self.page.screenshot(path=self._pictures / f"{name}.png", full_page=True)
 
 
 class Merchant:
