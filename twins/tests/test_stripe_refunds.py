@@ -58,6 +58,19 @@ class TestDispute:
         assert created == "charge.dispute.created"
         assert last == ("charge.dispute.funds_reinstated" if outcome == "won" else "charge.dispute.closed")
 
+    def test_may_begin_as_an_inquiry(self, shop):
+        inquiry = shop.control("POST", "/disputes", charge=shop.charge(shop.buy()).id, inquiry=True)
+        assert inquiry["status"] == "warning_needs_response"
+        assert shop.events("charge.dispute.funds_withdrawn") == []
+
+        shop.control("POST", f"/disputes/{inquiry['id']}/escalate")
+
+        assert shop.api.disputes.retrieve(inquiry["id"]).status == "needs_response"
+        wanted = ("charge.dispute.updated", "charge.dispute.funds_withdrawn")
+        assert shop.events(*wanted) == [*wanted]
+        with pytest.raises(httpx.HTTPStatusError):
+            shop.control("POST", f"/disputes/{inquiry['id']}/escalate")
+
     def test_stands_in_the_way_of_a_refund_and_of_another(self, shop):
         charge = shop.charge(shop.buy())
         shop.control("POST", "/disputes", charge=charge.id)

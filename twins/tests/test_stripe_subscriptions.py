@@ -135,6 +135,21 @@ class TestChanges:
 
         assert [invoice.total for invoice in shop.api.invoices.list().data] == [2900, 900]
 
+    def test_the_rest_of_the_period_may_be_prorated_on_that_invoice(self, shop):
+        subscription = shop.subscribe("price_basic_monthly")
+        change = {"items": [{"id": subscription["items"].data[0].id, "price": "price_pro_monthly"}]}
+        shop.api.subscriptions.update(subscription.id, change | {"proration_behavior": "create_prorations"})
+
+        shop.advance(days=32)
+
+        invoice = shop.api.invoices.list().data[0]
+        back, rest, period = invoice.lines.data
+        assert [line.parent.subscription_item_details.proration for line in (back, rest, period)] == [True, True, False]
+        assert back.amount == pytest.approx(-900, abs=1)  # a second or two of the period may have passed
+        assert rest.amount == pytest.approx(2900, abs=1)
+        assert period.amount == 2900
+        assert invoice.amount_paid == back.amount + rest.amount + period.amount
+
     def test_it_can_end_at_once(self, shop):
         subscription = shop.subscribe()
 
