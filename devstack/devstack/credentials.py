@@ -5,6 +5,7 @@ shares one.
 """
 
 import base64
+import hashlib
 import json
 import os
 import secrets
@@ -35,6 +36,12 @@ class Credentials:
     seal_private_key: str
     seal_public_key: str
     signing_master_secret: str
+
+    @property
+    def stripe_webhook_secret(self) -> str:
+        """What the Stripe twin signs webhooks with. Derived, so that older directories have one too."""
+        digest = hashlib.sha256(f"stripe webhooks {self.signing_master_secret}".encode()).hexdigest()
+        return f"whsec_{digest[:48]}"
 
     @classmethod
     def load(cls, data_dir: Path) -> Self:

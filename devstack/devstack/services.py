@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from devstack import payments
 from devstack.credentials import SERVICES, Credentials
 from devstack.infra import Infra
 from devstack.ports import HOST
@@ -94,6 +95,9 @@ def settings(
     match name:
         case "gateway":
             wired |= {**_gateway(credentials, addresses), "MEDIA_URL": infra.s3.url}
+            wired |= payments.gateway_settings(credentials, twins_only=twins_only)
+        case "billing":
+            wired |= payments.billing_settings(addresses.url(TWINS), addresses.url("gateway"), twins_only=twins_only)
         case "generation":
             wired |= _openai(addresses, twins_only=twins_only)
         case "storage":

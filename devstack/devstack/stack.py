@@ -14,6 +14,7 @@ from devstack.datadir import DataDir
 from devstack.errors import StackError
 from devstack.infra import DEFAULT_BASE, Infra
 from devstack.jars import ensure_jars
+from devstack.payments import announce_webhooks
 from devstack.ports import reserve
 from devstack.prometheus import Prometheus
 from devstack.server import Server
@@ -117,6 +118,8 @@ class Stack:
         part.wait_ready()
         if part is self.infra.s3:
             self.infra.s3.create_bucket(BUCKET)
+        if part is self.twins:
+            announce_webhooks(self.addresses.url(TWINS), self.url, self.credentials)
         told(part)
 
 

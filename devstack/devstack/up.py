@@ -12,6 +12,7 @@ from devstack.accounts import ensure_account, sign_in_link
 from devstack.datadir import DataDir, Run
 from devstack.display import Steps, say, stages
 from devstack.errors import StackError
+from devstack.payments import stripe_key
 from devstack.process import stop_leftovers, wait_until
 from devstack.services import openai_key
 from devstack.stack import Options, Stack
@@ -82,6 +83,8 @@ def _start(stack: Stack) -> None:
     stack.data.announce(Run(os.getpid(), link, stack.options.base_port or 0, stack.options.kafka_brokers))
     if openai_key():
         say("Pictures come from OpenAI and cost money, because an OpenAI key is exported.", "yellow")
+    if stripe_key():
+        say("Credits are sold by your own Stripe account, because a Stripe key is exported.", "yellow")
     say(f"\nAtelier is up: {link}", "bold")
     say(f"The API is at {stack.url}, its key in {stack.data.path / 'account.json'}.")
     for observer in stack.observers:

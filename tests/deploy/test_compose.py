@@ -5,6 +5,7 @@ the tests run against. What differs here differs on purpose and is listed.
 """
 
 import asyncio
+import json
 import os
 import re
 import subprocess
@@ -39,8 +40,8 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "storage": StorageSettings,
     "publishing": PublishingSettings,
 }
-# A variable of `.env`, or an alias of such a value.
-BY_REFERENCE = r"\$\{\w+:\?.*\}$|^\*s3-"
+# A variable of `.env` that must be or may be there, or an alias of such a value.
+BY_REFERENCE = r"\$\{\w+(?::\?.*|:-)\}$|^\*s3-"
 # Properties of a broker that are about its place, or about the small heap that devstack gives it.
 OF_THE_PLACE = {
     "controller.quorum.voters",
@@ -91,7 +92,20 @@ class TestFile:
         inward = {name for name, service in compose["services"].items() if set(service["networks"]) == {"inside"}}
 
         assert compose["networks"]["inside"]["internal"] is True
-        assert {"postgres", "kafka", "valkey", "billing", "storage", "twins"} <= inward
+        assert {"postgres", "kafka", "valkey", "storage", "twins"} <= inward
+
+    def test_an_operator_who_sells_says_so_in_the_env_file(self, tools: Path, secrets: dict[str, str]) -> None:
+        packs = '[{"name": "pack_500", "price_id": "price_1", "credits": 500}]'
+        mine = {"STRIPE_API_KEY": "sk_live_1", "STRIPE_WEBHOOK_SECRETS": "whsec_1", "PACKS": packs}
+        command = [tools / "bin" / "docker-compose", "--env-file", os.devnull, "config", "--format", "json"]
+        done = subprocess.run(
+            command, cwd=ROOT, env={**os.environ, **secrets, **mine}, capture_output=True, text=True, check=True
+        )
+        read = json.loads(done.stdout)
+
+        assert environment(read, "billing")["BILLING_STRIPE_API_KEY"] == "sk_live_1"
+        assert environment(read, "billing")["BILLING_PACKS"] == packs
+        assert environment(read, "gateway")["GATEWAY_STRIPE_WEBHOOK_SECRETS"] == "whsec_1"
 
     def test_the_twins_are_there_only_when_asked_for(self, compose: dict[str, Any]) -> None:
         optional = {name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service}

@@ -194,7 +194,7 @@ class TestNetwork:
             if any("ipBlock" in peer for peer in rule.get("to", ()))
         }
 
-        assert {name.partition("-")[0] for name in outward} == {"generation", "storage", "publishing"}
+        assert {name.partition("-")[0] for name in outward} == {"billing", "generation", "storage", "publishing"}
 
     def test_private_addresses_are_not_the_internet(self, manifests: list[Manifest]) -> None:
         block = of_kind(manifests, "NetworkPolicy")["outside"]["spec"]["egress"][0]["to"][0]["ipBlock"]

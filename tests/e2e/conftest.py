@@ -4,6 +4,7 @@ import base64
 import importlib
 import json
 import os
+import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -15,10 +16,12 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from playwright.async_api import Page, async_playwright
 
-import billing.grants
+import billing.clawbacks
 import gateway.accounts
 import gateway.keys
+import gateway.sessions
 from devstack.datadir import DataDir
 from devstack.stack import Options, Stack
 from kit import invariants, outbox
@@ -28,6 +31,14 @@ from shared.ids import uuid7
 from shared.prices import MILLICREDITS
 
 SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 FINAL = {"succeeded", "failed", "cancelled", "refused"}
 
 
@@ -134,12 +145,18 @@ class System:
         return account.id, key.secret
 
     async def grant(self, account_id: str, amount: int) -> None:
-        """Give an account more credits (whole ones), as an operator does."""
+        """Give an account credits (whole ones) or take some away, as an operator does."""
         async with self.database("billing") as db, db.write() as session:
             key = f"e2e:{uuid7()}"
-            await billing.grants.adjust(
+            await billing.clawbacks.adjust(
                 session, account_id=account_id, amount=amount * MILLICREDITS, reason="e2e", key=key
             )
+
+    async def sign_in_link(self, account_id: str) -> str:
+        """A link that signs in to the page once, as the operator's command prints it."""
+        async with self.database("gateway") as db, db.write() as session:
+            ticket = await gateway.sessions.create_ticket(session, account_id=account_id)
+        return f"{self.url}/enter/{ticket}"
 
     def webhook_secret(self) -> str:
         """A signing secret as a customer would make one."""
@@ -230,6 +247,18 @@ async def new_customer(system: System) -> AsyncIterator[Enter]:
 async def customer(new_customer: Enter) -> Customer:
     """One customer with 50 credits."""
     return await new_customer()
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine: THE PAGE WAS NOT TESTED IN A BROWSER (install `chromium`)")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        context = await browser.new_context(viewport={"width": 1280, "height": 900})
+        yield await context.new_page()
+        await browser.close()
 
 
 async def _has_credits(customer: Customer) -> bool:

@@ -43,6 +43,8 @@ def _serve(listener: socket.socket, data: Path | None, render_workers: int) -> i
         lifespan="on",
         log_level="warning",
         access_log=False,
+        # Longer than clients keep idle connections, or they meet one that is just being closed.
+        timeout_keep_alive=65,
         # Calls that a fault script leaves hanging would otherwise hold the shutdown for ever.
         timeout_graceful_shutdown=1,
     )

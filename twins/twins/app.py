@@ -16,27 +16,39 @@ from twins.journal import Journal
 from twins.openai import routes as openai
 from twins.pages import routes as pages
 from twins.state import State
+from twins.stripe import control as stripe_control
+from twins.stripe import pages as stripe_pages
+from twins.stripe import routes as stripe
+from twins.stripe.accounts import Accounts
+from twins.stripe.courier import Courier
 from twins.studio import Studio
 
 
 def create_app(*, data: Path | None = None, render_workers: int = 2) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.twins = state = _build(data, render_workers)
+        courier = Courier()
+        app.state.twins = state = _build(data, render_workers, courier)
+        courier.resume(state.stripe)
         yield
+        await courier.close()
         state.studio.close()
         state.calls.close()
         state.inboxes.close()
+        state.stripe.close()
 
     app = FastAPI(title="Atelier twins", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.include_router(pages.router)
     app.include_router(control.router)
     app.include_router(hooks.router)
     app.include_router(openai.router)
+    app.include_router(stripe_control.router)
+    app.include_router(stripe_pages.router)
+    app.include_router(stripe.router)
     return app
 
 
-def _build(data: Path | None, render_workers: int) -> State:
+def _build(data: Path | None, render_workers: int, courier: Courier) -> State:
     changes = Changes()
     calls = CallLog(Journal(_within(data, "calls.jsonl")), changes)
     return State(
@@ -45,6 +57,7 @@ def _build(data: Path | None, render_workers: int) -> State:
         faults=FaultScript(_within(data, "faults.json"), calls),
         inboxes=Inboxes(Journal(_within(data, "hooks.jsonl")), changes),
         studio=Studio(render_workers),
+        stripe=Accounts(Journal(_within(data, "stripe.jsonl")), changes, courier.dispatch),
     )
 
 

@@ -9,6 +9,7 @@ from twins.calls import CallLog
 from twins.changes import Changes
 from twins.faults import FaultScript
 from twins.hooks.inbox import Inboxes
+from twins.stripe.accounts import Accounts
 from twins.studio import Studio
 
 ArtMode = Literal["scenes", "flat"]
@@ -21,6 +22,7 @@ class State:
     faults: FaultScript
     inboxes: Inboxes
     studio: Studio
+    stripe: Accounts
     # "flat" makes every picture at once and in one colour pair: for load tests of everything else.
     art: ArtMode = "scenes"
 

@@ -4,7 +4,11 @@ from kit.problems import Problem
 
 
 class GrantConflictError(Exception):
-    """The key of a grant was used before, for another grant."""
+    """The business key was used before, for something else."""
+
+
+class UnknownGrantError(LookupError):
+    """No grant has this business key in this account; what paid for it may not have arrived yet."""
 
 
 class UnknownAccountError(LookupError):
@@ -18,3 +22,30 @@ class AccountMismatchError(ValueError):
 def unknown_price_version(version: str, known: list[str]) -> Problem:
     """404: the price book has no such version."""
     return Problem(404, "unknown_price_version", f"There is no price version {version!r}.", versions=known)
+
+
+def quote_not_found(quote_id: str) -> Problem:
+    """404: the account has no such quote."""
+    return Problem(404, "quote_not_found", f"There is no quote {quote_id!r}; quotes are kept for a week.")
+
+
+def unknown_kind(kind: str, known: list[str]) -> Problem:
+    """422: no job of this kind can be asked for."""
+    return Problem(
+        422, "unknown_kind", f"There are no jobs of kind {kind!r}; there are {', '.join(known)}.", kinds=known
+    )
+
+
+def spend_limit_not_found(limit_id: str) -> Problem:
+    """404: the account has no such limit."""
+    return Problem(404, "spend_limit_not_found", f"There is no spend limit {limit_id!r}.")
+
+
+def spend_limit_exists() -> Problem:
+    """409: there is one limit per account, API key or campaign, measure and period."""
+    return Problem(409, "spend_limit_exists", "There is such a limit already; change its cap instead.")
+
+
+def too_many_spend_limits(most: int) -> Problem:
+    """409: an account has so many limits at most."""
+    return Problem(409, "too_many_spend_limits", f"An account has at most {most} spend limits; remove one first.")

@@ -5,18 +5,20 @@ from typing import Any
 
 from sqlalchemy import select
 
+from billing.bonuses import reward_sign_ins
 from billing.grants import open_wallets
-from billing.holds import Terms, record_outcomes, request_holds
+from billing.holds import record_outcomes, request_holds
 from billing.models import wallets
+from billing.terms import Terms
 from kit.database import WriteSession
 from kit.sql import among
-from shared.events import AccountRegistered, JobRequested
+from shared.events import AccountRegistered, AccountSignedIn, JobRequested
 from shared.events.generation import Terminal
 
 
 async def lock_wallets(session: WriteSession, events: Sequence[Any]) -> None:
     """Lock the known wallets of a batch, in id order."""
-    accounts = {event.account_id for event in events}
+    accounts = {event.account_id for event in events if hasattr(event, "account_id")}
     query = select(wallets.c.account_id).where(among(wallets.c.account_id, accounts)).order_by(wallets.c.account_id)
     await session.execute(query.with_for_update())
 
@@ -32,6 +34,10 @@ class Handlers:
         accounts = {event.account_id: event for event in events}
         book = await open_wallets(session, accounts, bonus=self._terms.registration_bonus)
         await book.write(session)
+
+    async def on_account_signed_in(self, session: WriteSession, events: list[AccountSignedIn]) -> None:
+        """Give the daily bonus."""
+        await reward_sign_ins(session, events, terms=self._terms)
 
     async def on_job_requested(self, session: WriteSession, events: list[JobRequested]) -> None:
         """Hold the price of jobs, or refuse them."""

@@ -41,21 +41,49 @@ INVARIANTS = (
     ),
     Invariant(
         "grants_equal_available",
-        "What remains of an account's grants is what its wallet has available.",
+        "What remains of an account's grants, less its debt, is what its wallet has available.",
         """
-        SELECT w.account_id, w.available, coalesce(sum(g.remaining), 0) AS remaining
+        SELECT w.account_id, w.available, w.debt, coalesce(sum(g.remaining), 0) AS remaining
         FROM wallets w LEFT JOIN grants g ON g.account_id = w.account_id
-        GROUP BY w.account_id HAVING w.available <> coalesce(sum(g.remaining), 0)
+        GROUP BY w.account_id HAVING w.available + w.debt <> coalesce(sum(g.remaining), 0)
         """,
     ),
     Invariant(
         "grants_equal_their_entries",
-        "What remains of a grant is the sum of its available entries.",
+        "What remains of a grant, and what expired of it, are the sums of its entries.",
         """
-        SELECT g.id, g.remaining, coalesce(sum(e.amount), 0) AS entries
-        FROM grants g LEFT JOIN entries e ON e.grant_id = g.id AND e.account = 'customer.available'
-        GROUP BY g.id HAVING g.remaining <> coalesce(sum(e.amount), 0)
+        SELECT * FROM (
+            SELECT g.id, g.remaining, g.expired,
+                   coalesce(sum(e.amount) FILTER (WHERE e.account = 'customer.available'), 0) AS available,
+                   coalesce(sum(e.amount) FILTER (WHERE e.account = 'platform.expired'), 0) AS booked
+            FROM grants g LEFT JOIN entries e ON e.grant_id = g.id GROUP BY g.id
+        ) AS booked WHERE remaining <> available OR expired <> booked
         """,
+    ),
+    Invariant(
+        "debts_equal_their_entries",
+        "What an account owes is the sum of its available entries that no grant stands behind.",
+        """
+        SELECT w.account_id, w.debt, l.owed FROM wallets w LEFT JOIN (
+            SELECT t.account_id, -sum(e.amount) AS owed
+            FROM transactions t JOIN entries e ON e.transaction_id = t.id
+            WHERE e.account = 'customer.available' AND e.grant_id IS NULL GROUP BY t.account_id
+        ) l ON l.account_id = w.account_id
+        WHERE w.debt <> coalesce(l.owed, 0)
+        """,
+    ),
+    Invariant(
+        "debtors_have_nothing_to_spend",
+        "An account that owes something has no grant that could be spent.",
+        """
+        SELECT g.account_id, g.id, g.remaining, w.debt FROM wallets w JOIN grants g ON g.account_id = w.account_id
+        WHERE w.debt > 0 AND g.remaining > 0 AND (g.expires_at IS NULL OR g.expires_at > now())
+        """,
+    ),
+    Invariant(
+        "expired_grants_are_booked",
+        "What is left of a grant is booked as expired within five minutes.",
+        "SELECT id, remaining FROM grants WHERE remaining > 0 AND expires_at < now() - interval '5 minutes'",
     ),
     Invariant(
         "held_equals_open_holds",
@@ -97,9 +125,9 @@ INVARIANTS = (
     ),
     Invariant(
         "nothing_is_negative",
-        "No wallet and no grant is below zero.",
+        "No hold, no debt and no grant is below zero, and no wallet but by its debt.",
         """
-        SELECT account_id AS id FROM wallets WHERE available < 0 OR held < 0
+        SELECT account_id AS id FROM wallets WHERE available + debt < 0 OR debt < 0 OR held < 0
         UNION ALL SELECT id FROM grants WHERE remaining < 0
         """,
     ),

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from sqlalchemy import func, insert, or_, select, text
 
-from billing.models import grants, transactions, wallets
+from billing.models import grant_expiries, grants, transactions, wallets
 from kit.database import WriteSession
 from kit.sql import among
 from shared.events.credits import LedgerLine
@@ -25,6 +25,7 @@ from shared.ids import new_id
 AVAILABLE = "customer.available"
 HELD = "customer.held"
 EARNED = "platform.earned"
+EXPIRED = "platform.expired"
 LOSS = "platform.loss"
 
 _OPEN = text(
@@ -37,14 +38,15 @@ _WRITE_ENTRIES = text(  # all in one statement, because the database checks the 
     " CAST(:amounts AS bigint[]), CAST(:grants AS text[]))"
 )
 _WRITE_WALLETS = text(
-    "UPDATE wallets SET available = n.available, held = n.held, version = n.version"
+    "UPDATE wallets SET available = n.available, held = n.held, version = n.version, debt = n.debt"
     " FROM unnest(CAST(:accounts AS text[]), CAST(:available AS bigint[]), CAST(:held AS bigint[]),"
-    " CAST(:versions AS bigint[])) AS n(account_id, available, held, version)"
+    " CAST(:versions AS bigint[]), CAST(:debts AS bigint[])) AS n(account_id, available, held, version, debt)"
     " WHERE wallets.account_id = n.account_id"
 )
 _WRITE_GRANTS = text(
-    "UPDATE grants SET remaining = remaining + n.change"
-    " FROM unnest(CAST(:grants AS text[]), CAST(:changes AS bigint[])) AS n(id, change) WHERE grants.id = n.id"
+    "UPDATE grants SET remaining = grants.remaining + n.change, expired = grants.expired + n.expired"
+    " FROM unnest(CAST(:grants AS text[]), CAST(:changes AS bigint[]), CAST(:expired AS bigint[]))"
+    " AS n(id, change, expired) WHERE grants.id = n.id"
 )
 
 Funding = list[tuple[str, int]]
@@ -53,12 +55,18 @@ Funding = list[tuple[str, int]]
 
 @dataclass(slots=True)
 class Wallet:
-    """A locked wallet as this transaction leaves it."""
+    """A locked wallet as this transaction leaves it.
+
+    ``debt`` is what a clawback found no credits for. While there is one, no grant has anything left to spend.
+    ``guarded``: there are spend limits to look for.
+    """
 
     account_id: str
     available: int
     held: int
     version: int
+    debt: int
+    guarded: bool
 
 
 @dataclass(slots=True)
@@ -82,11 +90,13 @@ class Book:
 
     def __init__(self, wallets: Iterable[Wallet], *, opened: Sequence[str]) -> None:
         self.opened = opened
+        self.expired_grants: set[str] = set()
         self._wallets = {wallet.account_id: wallet for wallet in wallets}
         self._purses: dict[str, list[Grant]] = defaultdict(list)
         self._grants: dict[str, Grant] = {}
         self._new_grants: list[dict[str, Any]] = []
         self._changes: Counter[str] = Counter()
+        self._expired: Counter[str] = Counter()
         self._touched: dict[str, Wallet] = {}
         self._transactions: list[dict[str, Any]] = []
         self._entries: list[tuple[str, int, LedgerLine]] = []
@@ -120,20 +130,43 @@ class Book:
         """What a job may hold: credits of grants that have not expired."""
         return sum(grant.remaining for grant in self._purses[account_id])
 
-    def fund(self, account_id: str, amount: int) -> Funding:
-        """Which grants pay ``amount``, in burn order. The caller has checked that they can."""
+    def fund(self, account_id: str, amount: int, *, spare: str | None = None) -> Funding:
+        """Which grants but ``spare`` pay ``amount``, in burn order; all there is when they cannot."""
         funding: Funding = []
         for grant in self._purses[account_id]:
             if not amount:
                 break
-            if part := min(grant.remaining, amount):
+            if grant.id != spare and (part := min(grant.remaining, amount)):
                 funding.append((grant.id, part))
                 amount -= part
         return funding
 
-    def add_grant(self, account_id: str, *, key: str, source: str, reason: str, amount: int, priority: int) -> str:
+    def credit(self, account_id: str, parts: Funding) -> list[LedgerLine]:
+        """The lines by which credits enter a wallet: a debt is repaid first, and the rest is what the grants have."""
+        debt = self._wallets[account_id].debt
+        lines = []
+        for grant_id, amount in parts:
+            repaid = min(debt, amount)
+            debt -= repaid
+            lines += [
+                LedgerLine(account=AVAILABLE, amount=repaid),
+                LedgerLine(account=AVAILABLE, amount=amount - repaid, grant_id=grant_id),
+            ]
+        return [line for line in lines if line.amount]
+
+    def add_grant(
+        self,
+        account_id: str,
+        *,
+        key: str,
+        source: str,
+        reason: str,
+        amount: int,
+        priority: int,
+        expires_at: datetime | None = None,
+    ) -> str:
         """A new, still empty grant; a posting to it fills it. Returns its id."""
-        grant = Grant(new_id("grt"), 0, priority, None)
+        grant = Grant(new_id("grt"), 0, priority, expires_at)
         self._put_in_purse(account_id, grant)
         self._new_grants.append(
             {
@@ -144,6 +177,7 @@ class Book:
                 "reason": reason,
                 "amount": amount,
                 "priority": priority,
+                "expires_at": expires_at,
             }
         )
         return grant.id
@@ -192,13 +226,11 @@ class Book:
         if not self._transactions:
             return
         if self._new_grants:
-            filled = [{**grant, "remaining": self._changes.pop(grant["id"], 0)} for grant in self._new_grants]
-            await session.execute(insert(grants), filled)
+            await self._write_new_grants(session)
         await session.execute(insert(transactions), self._transactions)
         await self._write_entries(session)
         await self._write_wallets(session)
-        if changes := {grant: change for grant, change in self._changes.items() if change}:
-            await session.execute(_WRITE_GRANTS, {"grants": list(changes), "changes": list(changes.values())})
+        await self._write_grants(session)
 
     def _apply(self, wallet: Wallet, line: LedgerLine) -> None:
         if line.account == HELD:
@@ -209,10 +241,38 @@ class Book:
                 self._changes[line.grant_id] += line.amount
                 if grant := self._grants.get(line.grant_id):
                     grant.remaining += line.amount
+            else:
+                wallet.debt -= line.amount
+        elif line.account == EXPIRED and line.grant_id is not None:
+            self._expired[line.grant_id] += line.amount
 
     def _put_in_purse(self, account_id: str, grant: Grant) -> None:
         self._grants[grant.id] = grant
         insort(self._purses[account_id], grant, key=lambda grant: grant.burn_order)
+
+    async def _write_new_grants(self, session: WriteSession) -> None:
+        filled = [{**grant, "remaining": self._changes.pop(grant["id"], 0)} for grant in self._new_grants]
+        await session.execute(insert(grants), filled)
+        ending = [
+            {"grant_id": grant["id"], "account_id": grant["account_id"], "due_at": grant["expires_at"]}
+            for grant in self._new_grants
+            if grant["expires_at"] is not None
+        ]
+        if ending:
+            await session.execute(insert(grant_expiries), ending)
+
+    async def _write_grants(self, session: WriteSession) -> None:
+        moved = sorted(
+            grant for grant in {**self._changes, **self._expired} if self._changes[grant] or self._expired[grant]
+        )
+        if not moved:
+            return
+        changes = {
+            "grants": moved,
+            "changes": [self._changes[grant] for grant in moved],
+            "expired": [self._expired[grant] for grant in moved],
+        }
+        await session.execute(_WRITE_GRANTS, changes)
 
     async def _write_entries(self, session: WriteSession) -> None:
         if not self._entries:
@@ -238,6 +298,7 @@ class Book:
                 "available": [wallet.available for wallet in changed],
                 "held": [wallet.held for wallet in changed],
                 "versions": [wallet.version for wallet in changed],
+                "debts": [wallet.debt for wallet in changed],
             },
         )
 

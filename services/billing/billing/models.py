@@ -9,14 +9,14 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, LargeBinary, Text, UniqueConstraint
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 from kit.leases import lease_columns, lease_index
 
 SOURCES = ("bonus", "plan", "purchase", "refund", "adjustment")
-KINDS = ("grant", "hold", "settle")
+KINDS = ("grant", "hold", "settle", "expire", "clawback", "adjust")
 ACCOUNTS = (
     "customer.available",
     "customer.held",
@@ -38,11 +38,15 @@ class Table(SQLModel, registry=registry()):
 
 
 class Wallet(Table, table=True):
-    """What one account can spend and what is set aside; ``version`` counts its transactions."""
+    """What one account can spend and what is set aside; ``version`` counts its transactions.
+
+    ``debt`` is what a clawback found no credits for: ``available`` is what remains of all grants, less the debt.
+    """
 
     __tablename__ = "wallets"
     __table_args__ = (
-        CheckConstraint("available >= 0", name="wallets_available_not_negative"),
+        CheckConstraint("available + debt >= 0", name="wallets_negative_by_debt_alone"),
+        CheckConstraint("debt >= 0", name="wallets_debt_not_negative"),
         CheckConstraint("held >= 0", name="wallets_held_not_negative"),
     )
 
@@ -50,16 +54,23 @@ class Wallet(Table, table=True):
     available: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
     held: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
     version: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    debt: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    guarded: bool = Field(sa_column=Column(sa.Boolean, nullable=False, server_default=sa.false()))  # has spend limits
 
 
 class Grant(Table, table=True):
-    """Credits that entered a wallet, and how much of them is neither held nor spent."""
+    """Credits that entered a wallet, and how much of them is neither held nor spent.
+
+    ``expired`` went to ``platform.expired``; ``clawed_back`` was taken back, from this grant or from others.
+    """
 
     __tablename__ = "grants"
     __table_args__ = (
         one_of("source", SOURCES, name="grants_source"),
         CheckConstraint("amount > 0", name="grants_amount_positive"),
         CheckConstraint("remaining BETWEEN 0 AND amount", name="grants_remaining_within_amount"),
+        CheckConstraint("expired BETWEEN 0 AND amount - remaining", name="grants_expired_within_amount"),
+        CheckConstraint("clawed_back BETWEEN 0 AND amount", name="grants_clawed_back_within_amount"),
         Index("grants_spendable", "account_id", postgresql_where=sa.text("remaining > 0")),
     )
 
@@ -70,6 +81,8 @@ class Grant(Table, table=True):
     reason: str = Field(sa_column=Column(Text, nullable=False))
     amount: int = Field(sa_column=Column(BigInteger, nullable=False))
     remaining: int = Field(sa_column=Column(BigInteger, nullable=False))
+    expired: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    clawed_back: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
     priority: int = Field(sa_column=Column(sa.SmallInteger, nullable=False))
     expires_at: datetime | None = Field(sa_column=Column(DateTime(timezone=True), nullable=True))
     created_at: datetime = Field(
@@ -97,7 +110,7 @@ class Transaction(Table, table=True):
     available: int = Field(sa_column=Column(BigInteger, nullable=False))
     held: int = Field(sa_column=Column(BigInteger, nullable=False))
     created_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=sa.func.now())
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=sa.func.clock_timestamp())
     )
 
 
@@ -136,6 +149,7 @@ holds = sa.Table(
     Column("requested_by", Text, nullable=True),  # id of the event, the cause of HoldOverdue
     Column("price", BigInteger, nullable=True),
     Column("price_version", Text, nullable=True),
+    Column("quote_id", Text, nullable=True),
     Column("deadline", DateTime(timezone=True), nullable=True),
     # the answer
     Column("held", BigInteger, nullable=False, server_default="0"),
@@ -143,15 +157,19 @@ holds = sa.Table(
     Column("refusal", Text, nullable=True),
     # from the terminal event
     Column("outcome", Text, nullable=True),
+    Column("failure", Text, nullable=True),
+    Column("items", JSONB, nullable=False, server_default="[]"),  # one receipt line per item
     Column("owed", BigInteger, nullable=False, server_default="0"),
     Column("written_off", BigInteger, nullable=False, server_default="0"),
     # the settlement
     Column("captured", BigInteger, nullable=True),
     Column("released", BigInteger, nullable=True),
     Column("loss", BigInteger, nullable=True),
+    Column("expired", BigInteger, nullable=False, server_default="0"),  # of the released: its grant had expired
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
     *lease_columns(),
     lease_index("holds"),
+    Index("holds_of_account", "account_id", "job_id"),
     one_of("state", ("awaited", "open", "refused", "settled"), name="holds_state"),
     one_of("outcome", ("succeeded", "failed", "cancelled", "refused"), name="holds_outcome"),
     CheckConstraint("(state = 'awaited') = (requested_by IS NULL)", name="holds_awaited_until_requested"),
@@ -160,5 +178,76 @@ holds = sa.Table(
     CheckConstraint("(state = 'open') = (due_at IS NOT NULL)", name="holds_due_while_open"),
     CheckConstraint("captured + released = held AND captured >= 0 AND released >= 0", name="holds_split_exactly"),
     CheckConstraint("captured + loss = owed + written_off", name="holds_loss_beyond_the_hold"),
+    CheckConstraint("expired BETWEEN 0 AND coalesce(released, 0)", name="holds_expired_of_released"),
     CheckConstraint("held >= 0 AND owed >= 0 AND written_off >= 0", name="holds_not_negative"),
+)
+
+# One row per grant that will expire, due at that moment; gone once what remained of the grant is booked as expired.
+grant_expiries = sa.Table(
+    "grant_expiries",
+    metadata,
+    Column("grant_id", Text, sa.ForeignKey("grants.id"), primary_key=True),
+    Column("account_id", Text, nullable=False),
+    *lease_columns(),
+    lease_index("grant_expiries"),
+)
+
+# One row per account that has signed in: the sign-ins that can still matter, and how many bonuses they brought.
+sign_ins = sa.Table(
+    "sign_ins",
+    metadata,
+    Column("account_id", Text, sa.ForeignKey("wallets.account_id"), primary_key=True),
+    Column("times", ARRAY(DateTime(timezone=True)), nullable=False),  # ascending
+    Column("bonuses_before", sa.Integer, nullable=False, server_default="0"),  # brought by older, forgotten ones
+    Column("bonuses", sa.Integer, nullable=False, server_default="0"),  # all that were given
+)
+
+# One row per quote: a price that billing keeps its word on until ``valid_until``.
+quotes = sa.Table(
+    "quotes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("price_version", Text, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("jobs", JSONB, nullable=False),  # kind, fingerprint of the input and price of each
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    Column("valid_until", DateTime(timezone=True), nullable=False),
+    CheckConstraint("price >= 0", name="quotes_price_not_negative"),
+    CheckConstraint("valid_until > created_at", name="quotes_valid_for_a_while"),
+    Index("quotes_of_account", "account_id", "valid_until"),
+)
+
+# One row per cap, with what was used of it in its period; the measure ``balance`` is an alert at an amount instead.
+spend_limits = sa.Table(
+    "spend_limits",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, sa.ForeignKey("wallets.account_id"), nullable=False),
+    Column("api_key_id", Text, nullable=True),  # neither this nor a campaign: all of the account
+    Column("campaign_id", Text, nullable=True),
+    Column("measure", Text, nullable=False),
+    Column("period", Text, nullable=False),
+    Column("cap", BigInteger, nullable=False),  # milli-credits, jobs or millionths of a dollar
+    Column("period_start", DateTime(timezone=True), nullable=False),
+    Column("used", BigInteger, nullable=False, server_default="0"),
+    Column("told", sa.SmallInteger, nullable=False, server_default="0"),  # highest alert of this period, in percent
+    Column("reached_at", DateTime(timezone=True), nullable=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    one_of("measure", ("credits", "jobs", "provider_usd", "balance"), name="spend_limits_measure"),
+    one_of("period", ("day", "month"), name="spend_limits_period"),
+    CheckConstraint("cap >= 0 AND used >= 0", name="spend_limits_not_negative"),
+    CheckConstraint("num_nonnulls(api_key_id, campaign_id) <= 1", name="spend_limits_one_scope"),
+    CheckConstraint(
+        "measure <> 'balance' OR num_nonnulls(api_key_id, campaign_id) = 0", name="spend_limits_balance_of_account"
+    ),
+    UniqueConstraint(
+        "account_id",
+        "api_key_id",
+        "campaign_id",
+        "measure",
+        "period",
+        name="spend_limits_once",
+        postgresql_nulls_not_distinct=True,
+    ),
 )

@@ -1,39 +1,72 @@
 """HTTP in: the caller's wallet and transactions, and the public price table."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import AwareDatetime, BeforeValidator
 
-from billing.errors import unknown_price_version
-from billing.holds import Terms
-from billing.refunds import REFUNDS
-from billing.schemas import Credits, ImagePrice, Prices, PriceTable, RefundView, TransactionView
-from billing.statements import credits_of, transactions_of
+from billing.monthly import Month, as_csv, statement_of
+from billing.payments.offers import Offers
+from billing.payments.subscriptions import subscription_of
+from billing.price_table import prices_of
+from billing.schemas import Credits, HoldView, Prices, Statement, TransactionView
+from billing.statements import credits_as_of, credits_of, holds_of, transactions_of
+from billing.terms import Terms
 from kit.http import ReadDep
 from kit.identity import CallerDep
 from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, encode_cursor, page
 from shared.ids import JobId
-from shared.prices import current_version, price_books
+from shared.prices import current_version
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+def _written_out(value: str) -> str:
+    """A moment is RFC 3339; the number of seconds that would be understood too is not what the document says."""
+    if not _DATE.match(value):
+        raise ValueError("write the moment as in RFC 3339, such as 2026-11-21T12:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
 
 JobQuery = Annotated[JobId | None, Query(description="Only transactions of this job.")]
-KindQuery = Annotated[Literal["grant", "hold", "settle"] | None, Query(description="Only transactions of this kind.")]
+KindQuery = Annotated[
+    Literal["grant", "hold", "settle", "expire", "clawback", "adjust"] | None,
+    Query(description="Only transactions of this kind."),
+]
+SinceQuery = Annotated[Moment | None, Query(description="Only what was booked at this moment or later.")]
+UntilQuery = Annotated[Moment | None, Query(description="Only what was booked before this moment.")]
+AsOfQuery = Annotated[Moment | None, Query(description="The wallet as it was at this moment; default: now.")]
+StateQuery = Annotated[Literal["open", "settled", "refused"] | None, Query(description="Only holds in this state.")]
+MonthPath = Annotated[
+    str, Path(pattern=r"^(19|[2-9]\d)\d\d-(0[1-9]|1[0-2])$", description="Calendar month (UTC).", examples=["2026-11"])
+]
+FormatQuery = Annotated[Literal["json", "csv"], Query(alias="format", description="JSON, or the movements as CSV.")]
 VersionQuery = Annotated[
     str | None, Query(max_length=100, description="A version of the price book; default: current.")
 ]
 
 Responses = dict[int | str, dict[str, Any]]
+STATEMENT: Responses = {200: {"description": "The statement.", "content": {"text/csv": {"schema": {"type": "string"}}}}}
 UNKNOWN_VERSION: Responses = {404: {"description": "The price book has no such version."}}
 
 
-def make_router(terms: Terms) -> APIRouter:
+def make_router(terms: Terms, offers: Offers) -> APIRouter:
     """The routes of billing."""
     router = APIRouter(prefix="/v1", tags=["credits"])
 
     @router.get("/credits", summary="Read the wallet")
-    async def read_credits(caller: CallerDep, session: ReadDep) -> Credits:
-        """How many credits the caller can spend, and how many are held for running jobs."""
-        return await credits_of(session, account_id=caller.account_id, bonus=terms.registration_bonus)
+    async def read_credits(caller: CallerDep, session: ReadDep, as_of: AsOfQuery = None) -> Credits:
+        """What the caller can spend, what is held for running jobs, what expires next, and which plan is paid."""
+        if as_of is not None:
+            return await credits_as_of(session, account_id=caller.account_id, moment=as_of)
+        wallet = await credits_of(session, account_id=caller.account_id, bonus=terms.registration_bonus)
+        subscription = await subscription_of(session, account_id=caller.account_id, offers=offers)
+        standing = subscription.model_dump(include={"plan", "is_subscriber", "subscription_expires_at"})
+        return wallet.model_copy(update=standing)
 
     @router.get("/credits/transactions", summary="List transactions")
     async def list_transactions(
@@ -42,15 +75,54 @@ def make_router(terms: Terms) -> APIRouter:
         session: ReadDep,
         job_id: JobQuery = None,
         kind: KindQuery = None,
+        since: SinceQuery = None,
+        until: UntilQuery = None,
         limit: LimitQuery = DEFAULT_LIMIT,
         cursor: CursorQuery = None,
     ) -> Page[TransactionView]:
         """Every movement of the caller's credits, newest first, with all ledger lines."""
         before = decode_cursor(cursor, int)[0] if cursor else None
         rows = await transactions_of(
-            session, account_id=caller.account_id, before=before, limit=limit + 1, job_id=job_id, kind=kind
+            session,
+            account_id=caller.account_id,
+            before=before,
+            limit=limit + 1,
+            job_id=job_id,
+            kind=kind,
+            since=since,
+            until=until,
         )
         return page(rows, limit, cursor_of=lambda row: encode_cursor(row.wallet_version))
+
+    @router.get("/credits/holds", summary="List holds")
+    async def list_holds(
+        *,
+        caller: CallerDep,
+        session: ReadDep,
+        state: StateQuery = None,
+        limit: LimitQuery = DEFAULT_LIMIT,
+        cursor: CursorQuery = None,
+    ) -> Page[HoldView]:
+        """What each of the caller's jobs holds or has cost, newest first, with the receipt of every item."""
+        before = decode_cursor(cursor, str)[0] if cursor else None
+        rows = await holds_of(session, account_id=caller.account_id, before=before, limit=limit + 1, state=state)
+        return page(rows, limit, cursor_of=lambda row: encode_cursor(row.job_id))
+
+    @router.get(
+        "/credits/statements/{month}",
+        summary="Read a month's statement",
+        response_model=Statement,
+        responses=STATEMENT,
+    )
+    async def read_statement(
+        *, caller: CallerDep, session: ReadDep, month: MonthPath, format_: FormatQuery = "json"
+    ) -> Statement | Response:
+        """Opening balance, every movement, totals per ledger account and closing balance of one month."""
+        statement = await statement_of(session, account_id=caller.account_id, month=Month.parse(month))
+        if format_ == "json":
+            return statement
+        name = f'attachment; filename="atelier-{month}.csv"'
+        return Response(as_csv(statement), media_type="text/csv", headers={"Content-Disposition": name})
 
     @router.get("/prices", summary="Read the prices", responses=UNKNOWN_VERSION)
     async def read_prices(version: VersionQuery = None) -> Prices:
@@ -58,27 +130,3 @@ def make_router(terms: Terms) -> APIRouter:
         return prices_of(version or current_version(datetime.now(UTC)))
 
     return router
-
-
-def prices_of(version: str) -> Prices:
-    """One version of the price book with the refund rules. Raises Problem 404."""
-    books = price_books()
-    book = books.get(version)
-    if book is None:
-        raise unknown_price_version(version, list(books))
-    image = [
-        ImagePrice(size=size, quality=quality, price=price)
-        for size, qualities in book.image.items()
-        for quality, price in qualities.items()
-    ]
-    refunds = [
-        RefundView(failure=failure, credits=rule.credits, borne_by=rule.borne_by, explanation=rule.explanation)
-        for failure, rule in REFUNDS.items()
-    ]
-    return Prices(
-        version=book.version,
-        valid_from=book.valid_from,
-        versions=list(books),
-        prices=PriceTable(image=image),
-        refunds=refunds,
-    )

@@ -1,21 +1,25 @@
-"""What a customer sees of the ledger: the wallet, and its transactions newest first."""
+"""What a customer sees of the ledger: the wallet, now or at a past moment, its transactions, and the holds of jobs."""
 
 from collections import defaultdict
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
 
-from billing.models import entries, grants, transactions, wallets
-from billing.schemas import Credits, EntryView, Expiry, TransactionView
-from kit.database import ReadSession
+from billing.models import entries, grants, holds, transactions, wallets
+from billing.schemas import Credits, EntryView, Expiry, HoldView, TransactionView
+from kit.database import ReadSession, WriteSession
 
 
-async def credits_of(session: ReadSession, *, account_id: str, bonus: int) -> Credits:
+async def credits_of(session: ReadSession | WriteSession, *, account_id: str, bonus: int) -> Credits:
     """The wallet of an account. One that no event has opened yet shows the bonus that it will open with."""
     unspent = (grants.c.account_id == account_id) & (grants.c.remaining > 0)
     expired = select(func.coalesce(func.sum(grants.c.remaining), 0)).where(unspent, grants.c.expires_at <= func.now())
     query = select(
-        (wallets.c.available - expired.scalar_subquery()).label("available"), wallets.c.held, wallets.c.version
+        (wallets.c.available - expired.scalar_subquery()).label("available"),
+        wallets.c.held,
+        wallets.c.debt,
+        wallets.c.version,
     ).where(wallets.c.account_id == account_id)
     wallet = (await session.execute(query)).one_or_none()
     if wallet is None:
@@ -31,13 +35,38 @@ async def credits_of(session: ReadSession, *, account_id: str, bonus: int) -> Cr
     return Credits(
         available=wallet.available,
         held=wallet.held,
+        debt=wallet.debt,
         version=wallet.version,
         next_expiry=Expiry(amount=soonest.amount, expires_at=soonest.expires_at) if soonest else None,
     )
 
 
+async def credits_as_of(session: ReadSession, *, account_id: str, moment: datetime, inclusive: bool = True) -> Credits:
+    """The wallet as the ledger had it at a moment, or just before it; empty before the first transaction."""
+    booked = transactions.c.created_at <= moment if inclusive else transactions.c.created_at < moment
+    query = (
+        select(transactions.c.available, transactions.c.held, transactions.c.wallet_version)
+        .where(transactions.c.account_id == account_id, booked)
+        .order_by(transactions.c.wallet_version.desc())
+        .limit(1)
+    )
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        return Credits(available=0, held=0, version=0)
+    # while something is owed nothing else is available, so a balance below zero is the debt
+    return Credits(available=row.available, held=row.held, debt=max(0, -row.available), version=row.wallet_version)
+
+
 async def transactions_of(
-    session: ReadSession, *, account_id: str, before: int | None, limit: int, job_id: str | None, kind: str | None
+    session: ReadSession,
+    *,
+    account_id: str,
+    before: int | None,
+    limit: int,
+    job_id: str | None = None,
+    kind: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> list[TransactionView]:
     """Transactions of an account with a lower wallet version than ``before``, newest first."""
     query = select(transactions).where(transactions.c.account_id == account_id)
@@ -47,9 +76,26 @@ async def transactions_of(
         query = query.where(transactions.c.key.in_([f"hold:{job_id}", f"settle:{job_id}"]))
     if kind is not None:
         query = query.where(transactions.c.kind == kind)
+    if since is not None:
+        query = query.where(transactions.c.created_at >= since)
+    if until is not None:
+        query = query.where(transactions.c.created_at < until)
     rows = (await session.execute(query.order_by(transactions.c.wallet_version.desc()).limit(limit))).all()
     lines = await _entries_of(session, [row.id for row in rows])
     return [_view(row, lines[row.id]) for row in rows]
+
+
+async def holds_of(
+    session: ReadSession, *, account_id: str, before: str | None, limit: int, state: str | None = None
+) -> list[HoldView]:
+    """Holds of an account with a lower job id than ``before``, newest first; only those that were answered."""
+    query = select(holds).where(holds.c.account_id == account_id, holds.c.state != "awaited")
+    if before is not None:
+        query = query.where(holds.c.job_id < before)
+    if state is not None:
+        query = query.where(holds.c.state == state)
+    rows = await session.execute(query.order_by(holds.c.job_id.desc()).limit(limit))
+    return [HoldView.model_validate(row) for row in rows]
 
 
 async def _entries_of(session: ReadSession, transaction_ids: list[str]) -> dict[str, list[EntryView]]:

@@ -12,7 +12,15 @@ from billing.models import metadata
 from billing.settings import BillingSettings
 from kit import invariants, testing
 from kit.service import Service
-from shared.events import AccountRegistered, JobCancelled, JobFailed, JobRefused, JobRequested, JobSucceeded
+from shared.events import (
+    AccountRegistered,
+    AccountSignedIn,
+    JobCancelled,
+    JobFailed,
+    JobRefused,
+    JobRequested,
+    JobSucceeded,
+)
 from shared.events.generation import ItemResult
 from shared.ids import new_id
 from shared.jobs import ImageInput
@@ -26,6 +34,9 @@ class Make:
 
     def registered(self, account_id: str) -> AccountRegistered:
         return AccountRegistered(account_id=account_id, email="ada@example.com", registered_at=datetime.now(UTC))
+
+    def signed_in(self, account_id: str, at: datetime) -> AccountSignedIn:
+        return AccountSignedIn(account_id=account_id, signed_in_at=at)
 
     def requested(self, account_id: str, *, job_id: str | None = None, **changes: Any) -> JobRequested:
         wanted = {"prompt": "a lighthouse", **changes.pop("input", {})}

@@ -7,14 +7,14 @@ from sqlalchemy import text
 
 from billing import cli
 from billing.errors import GrantConflictError, UnknownAccountError
-from billing.grants import adjust
+from billing.grants import grant_by_hand
 from kit.testing import emitted, records
 from shared.events import CreditsGranted, CreditsSettled
 
 
 async def give(service, account_id, amount, key):
     async with service.db.write() as session:
-        return await adjust(session, account_id=account_id, amount=amount, reason="thanks", key=key)
+        return await grant_by_hand(session, account_id=account_id, amount=amount, reason="thanks", key=key)
 
 
 async def alter(service, statement, **values):
@@ -104,9 +104,13 @@ class TestAdjustment:
 class TestCommand:
     @staticmethod
     def parse(*arguments):
+        return TestCommand.parse_any("grant", *arguments)
+
+    @staticmethod
+    def parse_any(*arguments):
         parser = argparse.ArgumentParser()
         cli.extend(parser.add_subparsers(required=True))
-        return parser.parse_args(["grant", *arguments])
+        return parser.parse_args(arguments)
 
     async def test_it_grants_and_says_so(self, billing, make, account_id, wallet_of, capsys):
         await billing.edge.handle(records(make.registered(account_id)))
@@ -117,6 +121,14 @@ class TestCommand:
         assert await parsed.run(billing, parsed) == 0
         assert "granted before" in capsys.readouterr().out
         assert await wallet_of(account_id) == (62_500, 0)
+
+    async def test_a_grant_and_an_adjustment_may_have_the_same_key(self, billing, make, account_id, wallet_of):
+        await billing.edge.handle(records(make.registered(account_id)))
+        for command in ("grant", "adjust"):
+            parsed = self.parse_any(command, "--account", account_id, "--credits", "1", "--reason", "x", "--key", "t-7")
+            assert await parsed.run(billing, parsed) == 0
+
+        assert await wallet_of(account_id) == (52_000, 0)
 
     async def test_an_unknown_account_is_told(self, billing, account_id, capsys):
         parsed = self.parse("--account", account_id, "--credits", "1", "--reason", "sorry")

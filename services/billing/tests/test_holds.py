@@ -166,25 +166,29 @@ class TestCost:
 
 
 class TestConcurrency:
-    async def test_a_hundred_jobs_at_once_against_credits_for_ten(self, billing, make, account_id, wallet_of, rows_of):
-        """The wallet has 40 credits and each job needs 4: ten run, however the jobs are spread over connections."""
+    async def test_one_balance_is_spent_by_a_hundred_tasks_on_several_connections(
+        self, billing, make, account_id, wallet_of, rows_of
+    ):
+        """The wallet has 40 credits and each job needs 4: ten run, whoever is first."""
+        connections = set()
+        event.listen(billing.db.engine.sync_engine.pool, "checkout", lambda raw, *_: connections.add(id(raw)))
         async with billing.db.write() as session:
             book = await open_wallets(session, {account_id: make.registered(account_id).stamp()}, bonus=40_000)
             await book.write(session)
         jobs = [make.requested(account_id) for _ in range(100)]
-        batches = [jobs[start::10] for start in range(10)]
 
-        await asyncio.gather(*(billing.edge.handle(records(*batch)) for batch in batches))
+        await asyncio.gather(*(billing.edge.handle(records(job)) for job in jobs))
 
+        assert len(connections) > 5
         events = await emitted(billing.db)
-        held = [event for event in events if isinstance(event, CreditsHeld)]
+        held = [told for told in events if isinstance(told, CreditsHeld)]
         assert len(held) == 10
-        assert sum(isinstance(event, CreditsRefused) for event in events) == 90
+        assert sum(isinstance(told, CreditsRefused) for told in events) == 90
         assert await wallet_of(account_id) == (0, 40_000)
 
         by_id = {job.job_id: job for job in jobs}
-        done = [make.succeeded(by_id[event.job_id]) for event in held]
-        await asyncio.gather(*(billing.edge.handle(records(event)) for event in done))
+        done = [make.succeeded(by_id[told.job_id]) for told in held]
+        await asyncio.gather(*(billing.edge.handle(records(end)) for end in done))
 
         assert await wallet_of(account_id) == (0, 0)
         assert {row["remaining"] for row in await rows_of("grants")} == {0}

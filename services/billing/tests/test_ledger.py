@@ -5,11 +5,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from billing.ledger import Book
-from billing.refunds import REFUNDS
 from kit import migrations
 from kit.testing import records
 from shared.events.credits import LedgerLine
-from shared.failures import FailureClass
 
 
 async def run(service, statement, **values):
@@ -74,8 +72,3 @@ class TestBook:
                     lines=[LedgerLine(account="platform.earned", amount=1)],
                     inputs={},
                 )
-
-
-class TestRefundMatrix:
-    def test_every_failure_class_has_a_rule(self):
-        assert set(REFUNDS) == set(FailureClass)

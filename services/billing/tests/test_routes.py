@@ -2,6 +2,7 @@
 
 from sqlalchemy import text
 
+from billing.clawbacks import adjust
 from kit import testing
 from kit.pagination import encode_cursor
 from kit.testing import records
@@ -20,10 +21,25 @@ class TestCredits:
         assert answer.json() == {
             "available": 46_000,
             "held": 4_000,
+            "debt": 0,
             "unit": "millicredits",
             "version": 2,
             "next_expiry": None,
+            "negative": False,
+            "plan": None,
+            "is_subscriber": False,
+            "subscription_expires_at": None,
         }
+
+    async def test_a_balance_below_zero_says_so(self, billing, make, account_id):
+        await billing.edge.handle(records(make.registered(account_id)))
+        async with billing.db.write() as session:
+            await adjust(session, account_id=account_id, key="k", amount=-50_001, reason="paid twice")
+
+        async with testing.client(billing, account_id=account_id) as http:
+            shown = (await http.get("/v1/credits")).json()
+
+        assert (shown["available"], shown["debt"], shown["negative"]) == (-1, 1, True)
 
     async def test_an_account_that_is_not_known_yet_shows_the_bonus_it_will_get(self, billing, account_id):
         async with testing.client(billing, account_id=account_id) as http:
@@ -139,7 +155,7 @@ class TestPrices:
 
         assert {"size": "1024x1024", "quality": "standard", "price": 4_000} in body["prices"]["image"]
         assert len(body["prices"]["image"]) == 6
-        assert {rule["failure"] for rule in body["refunds"]} == set(FailureClass)
+        assert {rule["outcome"] for rule in body["refunds"]} == {*FailureClass, "delivered"}
         assert body["version"] in body["versions"]
 
     async def test_an_unknown_version_is_told_with_those_that_exist(self, billing):

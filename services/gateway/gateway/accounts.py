@@ -1,4 +1,4 @@
-"""Accounts: who uses Atelier. A new account is told to the other services, and billing opens its wallet."""
+"""Accounts: who uses Atelier. New ones and signing in are told to the other services; billing answers with credits."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from gateway.errors import EmailInUseError, UnknownAccountError
 from gateway.models import Account, accounts
 from kit import outbox
 from kit.database import ReadSession, WriteSession
-from shared.events import AccountRegistered
+from shared.events import AccountRegistered, AccountSignedIn
 from shared.ids import new_id
 
 
@@ -26,6 +26,12 @@ async def register(session: WriteSession, *, email: str) -> Account:
         raise EmailInUseError(account.email)
     outbox.add(session, AccountRegistered(account_id=account.id, email=account.email, registered_at=account.created_at))
     return account
+
+
+async def note_sign_in(session: WriteSession, *, account_id: str) -> None:
+    """Tell that somebody has signed in to an account; whether that earns a bonus is billing's to say."""
+    await session.execute(select(accounts.c.id).where(accounts.c.id == account_id).with_for_update(key_share=True))
+    outbox.add(session, AccountSignedIn(account_id=account_id, signed_in_at=datetime.now(UTC)))
 
 
 async def get_account(session: ReadSession | WriteSession, *, account_id: str) -> Account:

@@ -3,6 +3,7 @@
 Requests that arrive within a few milliseconds share one transaction with a fixed number of statements: idempotency
 key, job, first event and ``JobRequested`` become durable together. Gateway's own view of the wallet may say yes; only
 billing may say no, so before a 402 it is asked. When it does not answer, the job is accepted; the hold still decides.
+A job that cites a quote is asked about first (``quotes.py``) and takes the quoted price from there on.
 """
 
 import asyncio
@@ -17,9 +18,10 @@ from pydantic import ValidationError
 from sqlalchemy import insert, select
 
 from gateway import journal
-from gateway.errors import insufficient_credits, unknown_kind
+from gateway.errors import balance_negative, insufficient_credits, unknown_kind
 from gateway.models import among, balances, jobs
 from gateway.owners import Owner, OwnerClient
+from gateway.quotes import Quotes
 from gateway.schemas import JobCredits, JobDelivery, JobLinks, JobView, NewJob
 from kit import idempotency, outbox
 from kit.coalescer import Coalescer
@@ -83,17 +85,27 @@ class Admission:
         *,
         seal_public_key: str,
         confirmation_timeout: timedelta,
+        quote_timeout: timedelta,
     ) -> None:
         self._db = db
         self._client = client
         self._billing = billing
         self._seal_public_key = seal_public_key
         self._confirmation_seconds = confirmation_timeout.total_seconds()
+        self._quotes = Quotes(client, billing, timeout=quote_timeout)
         self._writes: Coalescer[Order, Result] = Coalescer(db, write_orders, service="gateway")
 
     async def admit(self, caller: Caller, request: NewJob, *, key: str | None) -> Admitted:
         """Accept a job. Raises Problem 402, 409 or 422."""
-        order = self._order(caller, request, key=key)
+        job_input = parse(request.kind, request.input)
+        use = _use_of(caller, request, key)
+        quoted = None
+        if request.quote_id is not None:
+            # a replay costs nothing, and its quote may have expired since
+            if (earlier := await self._earlier(use)) is not None:
+                return earlier
+            quoted = await self._quotes.price_of(caller, request.quote_id, kind=request.kind, job_input=job_input)
+        order = self._order(caller, request, job_input, quoted=quoted, use=use)
         result = await self._writes.submit(order)
         if isinstance(result, Short):
             result = await self._second_opinion(caller, order, result)
@@ -102,10 +114,11 @@ class Admission:
         assert isinstance(result, Admitted)
         return result
 
-    def _order(self, caller: Caller, request: NewJob, *, key: str | None) -> Order:
-        job_input = parse(request.kind, request.input)
+    def _order(
+        self, caller: Caller, request: NewJob, job_input: JobInput, *, quoted: Price | None, use: Fingerprint | None
+    ) -> Order:
         now = datetime.now(UTC)
-        price = price_job(job_input, current_version(now))
+        price = quoted or price_job(job_input, current_version(now))
         job_id = new_id("job")
         event = JobRequested(
             job_id=job_id,
@@ -117,14 +130,11 @@ class Admission:
             price=price.total,
             item_prices=price.items,
             price_version=price.version,
+            quote_id=request.quote_id,
             requested_at=now,
             deadline=now + timedelta(seconds=request.deadline_seconds),
             deliver=self._seal(request.deliver, job_id),
         )
-        use = None
-        if key is not None:
-            body = request.model_dump(mode="json")
-            use = idempotency.fingerprint(account_id=caller.account_id, operation="create_job", key=key, body=body)
         return Order(event, _first_response(event, price), current_traceparent(), use)
 
     def _seal(self, deliver: Deliver | None, job_id: str) -> SealedWebhook | None:
@@ -136,16 +146,23 @@ class Admission:
 
     async def _second_opinion(self, caller: Caller, order: Order, short: Short) -> Result:
         """A replay costs nothing; else billing's word counts, and its silence is a yes."""
-        if order.use is not None:
-            async with self._db.read() as session:
-                earlier = await idempotency.find(session, order.use)
-            if earlier is not None:
-                return Admitted(earlier, replayed=True)
+        if (earlier := await self._earlier(order.use)) is not None:
+            return earlier
         available = await self._ask_billing(caller)
+        if available is not None and available < 0:
+            return balance_negative(available)
         if available is not None and available < order.event.price:
             return insufficient_credits(needed=order.event.price, available=available)
         log.info("balance.overruled", account_id=caller.account_id, shown=short.available, available=available)
         return await self._writes.submit(replace(order, confirmed=True))
+
+    async def _earlier(self, use: Fingerprint | None) -> Admitted | None:
+        """The answer that an earlier request with the same key got. Raises Problem 409."""
+        if use is None:
+            return None
+        async with self._db.read() as session:
+            response = await idempotency.find(session, use)
+        return None if response is None else Admitted(response, replayed=True)
 
     async def _ask_billing(self, caller: Caller) -> int | None:
         """What the caller can spend; None when billing does not say in time."""
@@ -158,6 +175,15 @@ class Admission:
             return None
         available = wallet.get("available") if isinstance(wallet, dict) else None
         return available if isinstance(available, int) else None
+
+
+def _use_of(caller: Caller, request: NewJob, key: str | None) -> Fingerprint | None:
+    """The use of an idempotency key. Raises Problem 422 when it is none."""
+    if key is None:
+        return None
+    # left out when there is none, so that keys of before there were quotes stay good
+    body = request.model_dump(mode="json", exclude={"quote_id"} if request.quote_id is None else None)
+    return idempotency.fingerprint(account_id=caller.account_id, operation="create_job", key=key, body=body)
 
 
 def parse(kind: str, data: dict[str, Any]) -> JobInput:

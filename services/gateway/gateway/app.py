@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from gateway import docs, passthrough, routes
+from gateway import docs, passthrough, routes, webhook_routes
 from gateway.admission import Admission
 from gateway.auth import Authenticator
 from gateway.handlers import Handlers
@@ -16,11 +16,13 @@ from gateway.projections import lock_jobs
 from gateway.retention import Retention
 from gateway.settings import GatewaySettings
 from gateway.stream import Streams
+from gateway.web import credits as credits_page
 from gateway.web import routes as page_routes
 from gateway.web import welcome
 from gateway.web.bundle import Bundle
 from gateway.web.pages import Pages
 from gateway.web.problem_pages import ProblemPages
+from gateway.web.till import Till
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.identity import Minter
@@ -31,6 +33,8 @@ from shared.events import (
     ArtifactProduced,
     AssetRejected,
     AssetStored,
+    CreditsClawedBack,
+    CreditsExpired,
     CreditsGranted,
     CreditsHeld,
     CreditsRefused,
@@ -43,7 +47,7 @@ from shared.events import (
     JobRefused,
     JobSucceeded,
 )
-from shared.topics import GATEWAY_ACCOUNTS, GATEWAY_JOBS
+from shared.topics import GATEWAY_ACCOUNTS, GATEWAY_JOBS, GATEWAY_WEBHOOKS
 
 UPLOAD_BYTES = 10 * 1024 * 1024 + 64 * 1024
 """A picture and the multipart form around it; storage checks the picture itself."""
@@ -66,6 +70,7 @@ def build(settings: GatewaySettings) -> Service:
         others[0],
         seal_public_key=settings.seal_public_key,
         confirmation_timeout=settings.confirmation_timeout,
+        quote_timeout=settings.quote_timeout,
     )
 
     bundle = Bundle.load()
@@ -83,17 +88,21 @@ def build(settings: GatewaySettings) -> Service:
         db=db,
         metadata=metadata,
         migrations=migrations_folder(__file__),
-        topics=(GATEWAY_JOBS, GATEWAY_ACCOUNTS),
+        topics=(GATEWAY_JOBS, GATEWAY_ACCOUNTS, GATEWAY_WEBHOOKS),
         routers=(
             routes.make_router(admission, streams, authenticator),
             passthrough.make_router(others, client),
+            webhook_routes.make_router(settings.stripe_secrets),
             docs.make_router(PublicApi(others, client)),
             page_routes.make_router(pages),
+            credits_page.make_router(db, pages, Till(client, others[0])),
             welcome.make_router(settings, pages, authenticator),
             bundle.make_router(),
         ),
         subscriptions=(
-            on(CreditsGranted, handlers.on_credits_granted),
+            on(CreditsGranted, handlers.on_wallet_changed),
+            on(CreditsExpired, handlers.on_wallet_changed),
+            on(CreditsClawedBack, handlers.on_wallet_changed),
             on(CreditsHeld, handlers.on_credits_held),
             on(CreditsSettled, handlers.on_credits_settled),
             on(CreditsRefused, handlers.on_noted),
@@ -113,7 +122,7 @@ def build(settings: GatewaySettings) -> Service:
         invariants=INVARIANTS,
         background=(signals.run,),
         on_close=(client.close, signals.close),
-        body_limits={"/v1/uploads": UPLOAD_BYTES},
+        body_limits={"/v1/uploads": UPLOAD_BYTES, webhook_routes.STRIPE_PATH: webhook_routes.STRIPE_BYTES},
         openapi_url=None,
         configure_app=configure,
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from gateway.accounts import get_account, register
+from gateway.accounts import get_account, note_sign_in, register
 from gateway.errors import EmailInUseError, UnknownAccountError
 from gateway.keys import create_key
 from gateway.sessions import create_ticket
@@ -42,6 +42,7 @@ async def _create_account(service: Service, arguments: argparse.Namespace) -> in
     try:
         async with service.db.write() as session:
             account = await register(session, email=arguments.email)
+            await note_sign_in(session, account_id=account.id)
             key = create_key(session, account_id=account.id, name="first key")
     except EmailInUseError:
         print(f"there is an account with the e-mail {arguments.email} already", file=sys.stderr)

@@ -1,5 +1,7 @@
 """Problems that gateway tells its callers, and errors of its commands."""
 
+from datetime import datetime
+
 from kit.problems import Problem
 
 RETRY_SECONDS = 2
@@ -64,6 +66,64 @@ def insufficient_credits(*, needed: int, available: int) -> Problem:
         available=available,
         unit="millicredits",
     )
+
+
+def balance_negative(available: int) -> Problem:
+    """402: the account owes credits, so no job may begin, whatever it costs."""
+    return Problem(
+        402,
+        "balance_negative",
+        f"A refund or dispute left the balance at {available} milli-credits; it must be above zero before a new job.",
+        available=available,
+        unit="millicredits",
+    )
+
+
+def unknown_quote(quote_id: str) -> Problem:
+    """422: the account has no such quote."""
+    return Problem(422, "unknown_quote", f"There is no quote {quote_id}; ask for a new one.", quote_id=quote_id)
+
+
+def quote_expired(quote_id: str, valid_until: datetime) -> Problem:
+    """422: the quoted price is no longer promised."""
+    moment = valid_until.isoformat(timespec="seconds")
+    return Problem(
+        422,
+        "quote_expired",
+        f"The quote was good until {moment}; ask for a new one.",
+        quote_id=quote_id,
+        valid_until=moment,
+    )
+
+
+def quote_mismatch(quote_id: str) -> Problem:
+    """422: something else was quoted."""
+    return Problem(
+        422,
+        "quote_mismatch",
+        "The quote is for another kind or input; ask for a new one, or send what was quoted.",
+        quote_id=quote_id,
+    )
+
+
+def webhooks_not_configured(sender: str) -> Problem:
+    """503: what this sender says cannot be verified."""
+    return Problem(
+        503,
+        "webhooks_not_configured",
+        f"This installation has no secret to verify webhooks of {sender} with; its operator has to set one.",
+        sender=sender,
+    )
+
+
+def invalid_signature(detail: str) -> Problem:
+    """400: the message is not from its sender, was changed, or is too old."""
+    return Problem(400, "invalid_signature", f"The message was not accepted: {detail}.")
+
+
+def invalid_webhook() -> Problem:
+    """400: the message is the sender's, but it is not an event."""
+    return Problem(400, "invalid_webhook", "The message is signed but holds no event with an id, a type and an object.")
 
 
 def job_not_found() -> Problem:

@@ -8,6 +8,8 @@ from kit.database import WriteSession
 from kit.signals import Signals
 from shared.contract import Event
 from shared.events import (
+    CreditsClawedBack,
+    CreditsExpired,
     CreditsGranted,
     CreditsHeld,
     CreditsSettled,
@@ -23,8 +25,10 @@ class Handlers:
     def __init__(self, signals: Signals) -> None:
         self._signals = signals
 
-    async def on_credits_granted(self, session: WriteSession, events: list[CreditsGranted]) -> None:
-        """Show new credits."""
+    async def on_wallet_changed(
+        self, session: WriteSession, events: Sequence[CreditsGranted | CreditsExpired | CreditsClawedBack]
+    ) -> None:
+        """Credits came or went without a job."""
         await keep_balances(session, [(e.account_id, e.available, e.held, e.wallet_version) for e in events])
 
     async def on_credits_held(self, session: WriteSession, events: list[CreditsHeld]) -> None:

@@ -1,4 +1,4 @@
-"""Tables of gateway: who may call, what was asked for, and everything that happened to it.
+"""Tables of gateway: who may call, what was asked for, everything that happened to it, and what outside systems told.
 
 ``jobs`` and ``job_events`` are the read model of all five services: ``job_events`` alone is the timeline, the replay of
 live streams and the audit trail, numbered per job under the lock of the job's row.
@@ -21,6 +21,7 @@ from sqlalchemy import (
     LargeBinary,
     SmallInteger,
     Text,
+    UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import UUID as PG_UUID
@@ -103,7 +104,7 @@ class BrowserSession(Table, table=True):
 
 
 class Balance(Table, table=True):
-    """What billing last told of an account's wallet; the highest version stays."""
+    """What billing last told of an account's wallet; the highest version stays. Who owes is below zero."""
 
     __tablename__ = "balances"
 
@@ -170,6 +171,25 @@ class JobEvent(Table, table=True):
     data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
 
 
+class Webhook(Table, table=True):
+    """A message of an outside system as it came, after its signature was found good."""
+
+    __tablename__ = "webhooks"
+    __table_args__ = (
+        UniqueConstraint("sender", "external_id", name="webhooks_once"),
+        Index("webhooks_received", "received_at", postgresql_using="brin"),
+    )
+
+    id: str = Field(sa_column=Column(Text, primary_key=True))
+    sender: str = Field(sa_column=Column(Text, nullable=False))
+    external_id: str = Field(sa_column=Column(Text, nullable=False))
+    kind: str = Field(sa_column=Column(Text, nullable=False))
+    object_id: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    headers: list[Any] = Field(sa_column=Column(JSONB, nullable=False))
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    received_at: datetime = Field(sa_column=moment())
+
+
 metadata = Table.metadata
 
 accounts = metadata.tables["accounts"]
@@ -179,3 +199,4 @@ browser_sessions = metadata.tables["browser_sessions"]
 balances = metadata.tables["balances"]
 jobs = metadata.tables["jobs"]
 job_events = metadata.tables["job_events"]
+webhooks = metadata.tables["webhooks"]

@@ -12,6 +12,17 @@ from kit.tracing import current_traceparent
 TIMEOUT = httpx.Timeout(30.0, connect=2.0)
 LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=4.0)  # uvicorn closes at 5 s
 
+BILLING_PATHS = (
+    "/v1/credits",
+    "/v1/prices",
+    "/v1/offers",
+    "/v1/quotes",
+    "/v1/spend-limits",
+    "/v1/checkout-sessions",
+    "/v1/portal-sessions",
+    "/v1/subscription",
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Owner:
@@ -26,7 +37,7 @@ class Owner:
 def owners(settings: GatewaySettings) -> tuple[Owner, ...]:
     """Who serves what."""
     return (
-        Owner("billing", settings.billing_url, ("/v1/credits", "/v1/prices"), open_to_all=("/v1/prices",)),
+        Owner("billing", settings.billing_url, BILLING_PATHS, open_to_all=("/v1/prices", "/v1/offers")),
         Owner("generation", settings.generation_url, ("/v1/models",)),
         Owner("storage", settings.storage_url, ("/v1/assets", "/v1/uploads")),
         Owner("publishing", settings.publishing_url, ("/v1/deliveries", "/v1/webhook-secret")),
@@ -71,10 +82,12 @@ class OwnerClient:
         path: str,
         *,
         caller: Caller | None = None,
+        query: str = "",
         timeout: float,  # noqa: ASYNC109 - of the transport
     ) -> object:
         """The JSON that a service answers. Raises httpx.HTTPError or ValueError."""
-        response = await self.send(owner, "GET", path, caller=caller, timeout=timeout)
+        target = f"{path}?{query}".encode() if query else None
+        response = await self.send(owner, "GET", path, caller=caller, raw_target=target, timeout=timeout)
         try:
             response.raise_for_status()
             await response.aread()

@@ -1,21 +1,30 @@
-"""Retention: the journal of a job is kept for 90 days, used tickets and ended sessions for none."""
+"""Retention: journals of jobs are kept for 90 days, webhooks for 45, used tickets and ended sessions for none."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import structlog
 from sqlalchemy import delete, func, select
 
-from gateway.models import browser_sessions, job_events, tickets
+from gateway.models import browser_sessions, job_events, tickets, webhooks
 from kit.database import Database, WriteSession, is_transient
 from shared.ids import encode
 
 log = structlog.get_logger()
 
 KEEP_JOURNAL = timedelta(days=90)
+KEEP_WEBHOOKS = timedelta(days=45)
+"""Longer than any sender repeats a message: Stripe lists its events for 30 days."""
 INTERVAL_SECONDS = 3600.0
 CHUNK = 5_000
+
+
+class Prune(Protocol):
+    """Deletes up to ``limit`` rows of one kind; returns how many."""
+
+    async def __call__(self, session: WriteSession, *, before: datetime, limit: int) -> int: ...
 
 
 class Retention:
@@ -43,10 +52,14 @@ class Retention:
         async with self._db.write() as session:
             await session.execute(delete(tickets).where(tickets.c.expires_at < func.now()))
             await session.execute(delete(browser_sessions).where(browser_sessions.c.expires_at < func.now()))
+        await self._in_chunks(prune_journal, before=now - KEEP_JOURNAL)
+        await self._in_chunks(prune_webhooks, before=now - KEEP_WEBHOOKS)
+
+    async def _in_chunks(self, prune: Prune, *, before: datetime) -> None:
         deleted = CHUNK
         while deleted == CHUNK:
             async with self._db.write() as session:
-                deleted = await prune_journal(session, before=now - KEEP_JOURNAL, limit=CHUNK)
+                deleted = await prune(session, before=before, limit=CHUNK)
 
 
 async def prune_journal(session: WriteSession, *, before: datetime, limit: int) -> int:
@@ -56,4 +69,11 @@ async def prune_journal(session: WriteSession, *, before: datetime, limit: int) 
     result = await session.execute(
         delete(job_events).where(job_events.c.event_id.in_(old)).returning(job_events.c.event_id)
     )
+    return len(result.all())
+
+
+async def prune_webhooks(session: WriteSession, *, before: datetime, limit: int) -> int:
+    """Delete messages that came before a moment."""
+    old = select(webhooks.c.id).where(webhooks.c.received_at < before).limit(limit)
+    result = await session.execute(delete(webhooks).where(webhooks.c.id.in_(old)).returning(webhooks.c.id))
     return len(result.all())

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSc
 
 from gateway.keys import SCOPES, Scope
 from gateway.models import ApiKey
+from shared.ids import QuoteId
 from shared.jobs import JOB_INPUTS, Deliver
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "refused"]
@@ -34,6 +35,11 @@ class NewJob(Body):
     input: Annotated[
         dict[str, Any], WithJsonSchema({"anyOf": [model.model_json_schema() for model in JOB_INPUTS.values()]})
     ] = Field(description="What to make it from; depends on the kind.", examples=[{"prompt": "a lighthouse at dawn"}])
+    quote_id: QuoteId | None = Field(
+        default=None,
+        description="A quote of `POST /v1/quotes` for this input: the job gets its price.",
+        examples=["qte_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"],
+    )
     deliver: Deliver | None = Field(default=None, description="Where to send the outcome, besides this API.")
     deadline_seconds: int = Field(
         default=DEFAULT_DEADLINE_SECONDS,

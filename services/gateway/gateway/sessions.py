@@ -9,6 +9,7 @@ from datetime import timedelta
 from fastapi import Response
 from sqlalchemy import delete, func, insert, select, update
 
+from gateway.accounts import note_sign_in
 from gateway.keys import digest
 from gateway.models import Account, BrowserSession, accounts, browser_sessions, tickets
 from kit.database import ReadSession, WriteSession
@@ -43,12 +44,13 @@ async def redeem_ticket(session: WriteSession, *, ticket: str, lifetime: timedel
 
 
 async def create_session(session: WriteSession, *, account_id: str, lifetime: timedelta = SESSION_LIFETIME) -> str:
-    """Sign a browser in; the token goes into its cookie."""
+    """Sign a browser in, and tell it; the token goes into its cookie."""
     token = secrets.token_urlsafe(_BYTES)
     expires_at = now_plus(lifetime.total_seconds())
     await session.execute(
         insert(browser_sessions).values(hash=digest(token), account_id=account_id, expires_at=expires_at)
     )
+    await note_sign_in(session, account_id=account_id)
     return token
 
 

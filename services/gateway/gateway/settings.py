@@ -12,7 +12,7 @@ from kit.settings import ServiceSettings
 class GatewaySettings(ServiceSettings):
     """Environment variables ``GATEWAY_*``."""
 
-    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore", env_ignore_empty=True)
 
     public_url: str = Field(description="Where people reach this gateway, such as `https://atelier.example`.")
     identity_private_key: SecretStr = Field(description="Base64 of the raw Ed25519 key that signs internal tokens.")
@@ -33,8 +33,24 @@ class GatewaySettings(ServiceSettings):
     confirmation_timeout: timedelta = Field(
         default=timedelta(milliseconds=200), description="How long billing may take to confirm a 402."
     )
+    quote_timeout: timedelta = Field(
+        default=timedelta(seconds=2), description="How long billing may take to say what was quoted."
+    )
+    stripe_webhook_secrets: SecretStr | None = Field(
+        default=None,
+        description="Signing secrets of the Stripe endpoint `/webhooks/stripe`, comma-separated: the new one and, while"
+        " it is rotated, the old one. Unset: its webhooks are answered with 503.",
+    )
     ticket_lifetime: timedelta = Field(default=timedelta(hours=24), description="Lifetime of a sign-in link.")
     session_lifetime: timedelta = Field(default=timedelta(days=30), description="Lifetime of a browser session.")
+
+    @property
+    def stripe_secrets(self) -> tuple[str, ...]:
+        """Every secret that may have signed a webhook of Stripe."""
+        if self.stripe_webhook_secrets is None:
+            return ()
+        secrets = self.stripe_webhook_secrets.get_secret_value().split(",")
+        return tuple(secret.strip() for secret in secrets if secret.strip())
 
     @field_validator("public_url", "billing_url", "generation_url", "storage_url", "publishing_url")
     @classmethod

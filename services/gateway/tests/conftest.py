@@ -39,6 +39,8 @@ from shared.ids import new_id
 NOBODY = "http://127.0.0.1:9"
 """Where nothing listens."""
 
+BROWSER = {"Accept": "text/html,*/*", "Origin": "http://gateway.test"}
+
 SETTINGS = {
     "public_url": "http://gateway.test",
     "identity_private_key": testing.IDENTITY.private_key,
@@ -231,6 +233,21 @@ async def customer(http: httpx.AsyncClient, open_account: Any) -> Customer:
     account_id, key = await open_account()
     http.headers["Authorization"] = f"Bearer {key}"
     return Customer(account_id, key, http)
+
+
+@pytest.fixture
+async def browser(http: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A browser that is not signed in."""
+    http.headers.update(BROWSER)
+    return http
+
+
+@pytest.fixture
+async def account(gateway: Service, browser: httpx.AsyncClient, open_account: Any) -> str:
+    """The account that the browser is signed in to."""
+    account_id, key = await open_account()
+    await browser.post("/enter", data={"api_key": key})
+    return account_id
 
 
 @pytest.fixture

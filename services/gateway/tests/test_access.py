@@ -9,9 +9,9 @@ from gateway.accounts import register
 from gateway.errors import EmailInUseError
 from gateway.keys import create_key, digest
 from gateway.models import api_keys, browser_sessions
-from gateway.sessions import COOKIE, create_ticket, end_session, redeem_ticket, session_account
+from gateway.sessions import COOKIE, create_session, create_ticket, end_session, redeem_ticket, session_account
 from kit.testing import emitted
-from shared.events import AccountRegistered
+from shared.events import AccountRegistered, AccountSignedIn
 
 
 def bearer(key):
@@ -169,6 +169,51 @@ class TestSessions:
         customer.http.cookies.set(COOKIE, token)
 
         assert (await customer.http.get("/v1/me")).json()["account_id"] == customer.account_id
+
+
+class TestSigningIn:
+    """Everyone who signs in is told, in the transaction that opens the session."""
+
+    @pytest.fixture
+    def sign_ins(self, gateway):
+        async def told():
+            return [event for event in await emitted(gateway.db) if isinstance(event, AccountSignedIn)]
+
+        return told
+
+    async def test_a_link_signs_in_and_is_told_once(self, gateway, customer, sign_ins):
+        async with gateway.db.write() as session:
+            ticket = await create_ticket(session, account_id=customer.account_id)
+        assert await sign_ins() == []
+
+        for _ in range(2):
+            await customer.http.get(f"/enter/{ticket}")
+
+        (event,) = await sign_ins()
+        assert event.account_id == customer.account_id
+        assert abs(datetime.now(UTC) - event.signed_in_at) < timedelta(minutes=1)
+
+    async def test_a_key_on_the_page_signs_in(self, customer, sign_ins):
+        await customer.http.post("/enter", data={"api_key": customer.key}, headers={"Origin": "http://gateway.test"})
+
+        assert [event.account_id for event in await sign_ins()] == [customer.account_id]
+
+    async def test_neither_a_wrong_key_nor_a_request_by_api_key_signs_in(self, customer, sign_ins):
+        await customer.http.post("/enter", data={"api_key": "atl_x"}, headers={"Origin": "http://gateway.test"})
+        await customer.http.get("/v1/me")
+
+        assert await sign_ins() == []
+
+    async def test_a_session_that_was_not_opened_is_not_told(self, gateway, customer, sign_ins):
+        async def open_and_break_off():
+            async with gateway.db.write() as session:
+                await create_session(session, account_id=customer.account_id)
+                raise ConnectionAbortedError
+
+        with pytest.raises(ConnectionAbortedError):
+            await open_and_break_off()
+
+        assert await sign_ins() == []
 
 
 class TestMemory:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kit import invariants
 from kit.testing import records
-from shared.events import DeliveryFailed, HoldOverdue
+from shared.events import CreditsClawedBack, CreditsExpired, DeliveryFailed, HoldOverdue
 from shared.ids import created_at, new_id
 
 
@@ -80,6 +80,26 @@ class TestProjections:
 
         (row,) = await rows_of("balances")
         assert (row["available"], row["version"]) == (7, 9)
+
+    async def test_credits_that_go_without_a_job_are_followed_below_zero(self, gateway, customer, make, rows_of):
+        grant_id = new_id("grt")
+        expired = CreditsExpired(
+            account_id=customer.account_id, grant_id=grant_id, amount=5, available=2, held=0, wallet_version=2
+        )
+        clawed_back = CreditsClawedBack(
+            account_id=customer.account_id,
+            reason="refund:re_1",
+            amount=5,
+            debt=3,
+            available=-3,
+            held=0,
+            wallet_version=3,
+        )
+        for event in (clawed_back, make.granted(customer.account_id, available=7), expired):
+            await gateway.edge.handle(records(event))
+
+        (row,) = await rows_of("balances")
+        assert (row["available"], row["version"]) == (-3, 3)
 
     async def test_a_large_batch_numbers_every_job_by_itself(self, gateway, customer, make, rows_of):
         ids = [new_id("job") for _ in range(40)]

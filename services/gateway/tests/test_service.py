@@ -16,7 +16,7 @@ from gateway.settings import GatewaySettings
 from kit import migrations
 from kit.cli import main
 from kit.testing import emitted, records
-from shared.events import AccountRegistered
+from shared.events import AccountRegistered, AccountSignedIn
 from shared.ids import new_id
 
 WIRING = [
@@ -65,8 +65,10 @@ class TestCommands:
         assert made["email"] == "ada@example.com"
         me = await http.get("/v1/me", headers={"Authorization": f"Bearer {made['api_key']}"})
         assert me.json()["account_id"] == made["account_id"]
-        (event,) = await emitted(gateway.db)
-        assert isinstance(event, AccountRegistered)
+        registered, signed_in = await emitted(gateway.db)
+        assert isinstance(registered, AccountRegistered)
+        assert isinstance(signed_in, AccountSignedIn)
+        assert registered.account_id == signed_in.account_id == made["account_id"]
 
     async def test_an_address_in_use_is_one_clear_line(self, run):
         await run("accounts", "create", "--email", "ada@example.com")

@@ -16,24 +16,6 @@ from kit import testing
 from kit.service import Service
 from shared.ids import new_id, uuid7
 
-ORIGIN = "http://gateway.test"
-BROWSER = {"Accept": "text/html,*/*", "Origin": ORIGIN}
-
-
-@pytest.fixture
-async def browser(http: httpx.AsyncClient) -> httpx.AsyncClient:
-    """A browser that is not signed in."""
-    http.headers.update(BROWSER)
-    return http
-
-
-@pytest.fixture
-async def account(gateway: Service, browser: httpx.AsyncClient, open_account: Any) -> str:
-    """The account that the browser is signed in to."""
-    account_id, key = await open_account()
-    await browser.post("/enter", data={"api_key": key})
-    return account_id
-
 
 async def ticket_for(gateway: Service, account_id: str) -> str:
     async with gateway.db.write() as session:

@@ -39,3 +39,18 @@ class TestFormats:
     )
     def test_durations_read_at_a_glance(self, seconds, text):
         assert formats.duration(timedelta(seconds=seconds)) == text
+
+
+class TestMoney:
+    @pytest.mark.parametrize(
+        ("amount", "currency", "text"),
+        [
+            (500, "usd", "$5"),
+            (1_990, "eur", "\N{EURO SIGN}19.90"),
+            (123_456, "gbp", "\N{POUND SIGN}1,234.56"),
+            (500, "jpy", "\N{YEN SIGN}500"),
+            (1_200, "chf", "CHF 12"),
+        ],
+    )
+    def test_says_no_decimals_that_say_nothing(self, amount, currency, text):
+        assert formats.money(amount, currency) == text

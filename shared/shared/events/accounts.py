@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from shared.contract import Event, Topic, personal
 from shared.ids import AccountId
@@ -18,3 +18,12 @@ class AccountRegistered(Event):
     account_id: AccountId
     email: str = Field(json_schema_extra=personal())
     registered_at: datetime
+
+
+class AccountSignedIn(Event):
+    """Someone signed in to an account. Billing gives the daily bonus, at most once in 24 hours (S4-50, G-14)."""
+
+    topic: ClassVar[Topic] = GATEWAY_ACCOUNTS
+
+    account_id: AccountId
+    signed_in_at: AwareDatetime

@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contract import Event, Topic
-from shared.ids import AccountId, GrantId, JobId
+from shared.ids import AccountId, ApiKeyId, AssetId, CampaignId, GrantId, JobId
 from shared.topics import BILLING_CREDITS
 
 
@@ -18,6 +18,28 @@ class LedgerLine(BaseModel):
     account: str
     amount: int
     grant_id: GrantId | None = None
+
+
+class GrantShare(BaseModel):
+    """What one grant paid."""
+
+    model_config = ConfigDict(frozen=True)
+
+    grant_id: GrantId
+    amount: int = Field(gt=0)
+
+
+class SettledItem(BaseModel):
+    """One line of a job's receipt: how an item ended, which refund rule applied, and which grants paid for it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    item: int
+    outcome: str
+    rule: str = Field(description="Name of the refund rule; the rules are published with the prices.")
+    captured: int = Field(ge=0)
+    paid_by: tuple[GrantShare, ...] = ()
+    asset_id: AssetId | None = None
 
 
 class CreditsHeld(Event):
@@ -34,7 +56,11 @@ class CreditsHeld(Event):
 
 
 class CreditsRefused(Event):
-    """The hold was refused; the job ends ``refused``. ``code``: insufficient_credits, price_mismatch, unknown_price."""
+    """The hold was refused; the job ends ``refused``.
+
+    ``code``: insufficient_credits, balance_negative, price_mismatch, unknown_price, unknown_quote, quote_expired,
+    quote_mismatch, spend_cap_reached.
+    """
 
     topic: ClassVar[Topic] = BILLING_CREDITS
 
@@ -67,11 +93,13 @@ class CreditsSettled(Event):
     held: int = Field(ge=0, description="What had been held for the job.")
     captured: int = Field(ge=0)
     released: int = Field(ge=0)
+    expired: int = Field(default=0, ge=0, description="Of the released: not returned, because its grant had expired.")
     loss: int = Field(ge=0, description="Borne by the platform: unknown outcomes and over-runs.")
     available: int
     wallet_held: int
     wallet_version: int = Field(ge=1)
     entries: tuple[LedgerLine, ...] = ()
+    items: tuple[SettledItem, ...] = Field(default=(), description="The receipt, item by item.")
 
 
 class CreditsGranted(Event):
@@ -88,3 +116,59 @@ class CreditsGranted(Event):
     held: int
     wallet_version: int = Field(ge=1)
     expires_at: datetime | None = None
+
+
+class CreditsExpired(Event):
+    """A grant expired, and what was left of it is gone."""
+
+    topic: ClassVar[Topic] = BILLING_CREDITS
+
+    account_id: AccountId
+    grant_id: GrantId
+    amount: int = Field(gt=0)
+    available: int
+    held: int
+    wallet_version: int = Field(ge=1)
+
+
+class CreditsClawedBack(Event):
+    """Credits left a wallet without a job: a purchase was refunded or disputed, or an operator corrected a balance."""
+
+    topic: ClassVar[Topic] = BILLING_CREDITS
+
+    account_id: AccountId
+    reason: str
+    amount: int = Field(ge=0)
+    debt: int = Field(ge=0, description="What the account owes now; while it does, new jobs are refused.")
+    available: int = Field(description="Below zero while the account owes something.")
+    held: int
+    wallet_version: int = Field(ge=1)
+
+
+class SpendAlert(Event):
+    """A spend limit is used by half, by 80 % or wholly; each is told once per period. At 100 new jobs are refused."""
+
+    topic: ClassVar[Topic] = BILLING_CREDITS
+
+    account_id: AccountId
+    limit_id: str
+    api_key_id: ApiKeyId | None = None
+    campaign_id: CampaignId | None = None
+    measure: str = Field(description="credits (milli-credits), jobs, provider_usd (millionths of a US dollar)")
+    period: str = Field(description="day, month")
+    period_start: datetime
+    threshold: int = Field(description="Percent: 50, 80 or 100.")
+    used: int
+    cap: int
+    state: str = Field(description="active, grace, paused")
+
+
+class BalanceLow(Event):
+    """A hold took the balance below an amount that the account wants to hear of; told once per period."""
+
+    topic: ClassVar[Topic] = BILLING_CREDITS
+
+    account_id: AccountId
+    limit_id: str
+    threshold: int = Field(description="The amount, in milli-credits.")
+    available: int

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.contract import Event, Topic, personal
-from shared.ids import AccountId, ApiKeyId, AssetId, JobId
+from shared.ids import AccountId, ApiKeyId, AssetId, CampaignId, JobId, QuoteId
 from shared.topics import GATEWAY_JOBS
 
 
@@ -27,12 +27,14 @@ class JobRequested(Event):
     job_id: JobId
     account_id: AccountId
     api_key_id: ApiKeyId | None = None
+    campaign_id: CampaignId | None = Field(default=None, description="The campaign that the job is part of.")
     kind: str
     input: dict[str, Any] = Field(json_schema_extra=personal())
     items: int = Field(ge=1, description="How many results are asked for.")
     price: int = Field(ge=0, description="Milli-credits to hold for all items together.")
     item_prices: tuple[int, ...] = Field(description="Milli-credits of each item, in order.")
     price_version: str
+    quote_id: QuoteId | None = Field(default=None, description="The quote whose price version was used.")
     requested_at: datetime
     deadline: datetime
     deliver: SealedWebhook | None = None

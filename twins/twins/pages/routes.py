@@ -9,6 +9,7 @@ from twins.pages.render import page
 from twins.state import Twins
 
 STATIC = Path(__file__).parent / "static"
+ASSETS = frozenset(path.name for path in STATIC.iterdir())
 SHOWN_CALLS = 30
 SHOWN_PICTURES = 12
 
@@ -23,6 +24,7 @@ async def index(twins: Twins) -> HTMLResponse:
         pictures=twins.studio.latest(SHOWN_PICTURES),
         inboxes=twins.inboxes.all(),
         rules=twins.faults.rules,
+        stripe_accounts=twins.stripe.all(),
         art=twins.art,
     )
 
@@ -43,14 +45,11 @@ async def changes(twins: Twins, topic: str) -> StreamingResponse:
     )
 
 
-@router.get("/assets/twins.css")
-async def style() -> FileResponse:
-    return FileResponse(STATIC / "twins.css")
-
-
-@router.get("/assets/live.js")
-async def script() -> FileResponse:
-    return FileResponse(STATIC / "live.js")
+@router.get("/assets/{name}")
+async def asset(name: str) -> FileResponse:
+    if name not in ASSETS:
+        raise HTTPException(404, f"there is no asset {name}")
+    return FileResponse(STATIC / name)
 
 
 @router.get("/livez")

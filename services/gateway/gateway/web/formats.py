@@ -7,6 +7,11 @@ from typing import Any
 from shared.prices import MILLICREDITS
 
 KIBIBYTE = 1024
+SIGNS = {"usd": "$", "eur": "\N{EURO SIGN}", "gbp": "\N{POUND SIGN}", "jpy": "\N{YEN SIGN}"}
+WHOLE_CURRENCIES = frozenset(
+    {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"}
+)
+"""Currencies whose smallest unit is the whole one, as Stripe lists them."""
 
 
 def credit_amount(millicredits: int) -> str:
@@ -63,6 +68,18 @@ def day_and_time(moment: datetime) -> str:
     return f"{moment:%d %b %Y, %H:%M:%S} UTC"
 
 
+def day(moment: datetime) -> str:
+    """``21 Nov 2026``, in UTC; the browser shows its own on top."""
+    return f"{moment:%d %b %Y}"
+
+
+def money(amount: int, currency: str) -> str:
+    """``$5``, ``$19.90``, ``\N{YEN SIGN}500``, ``CHF 12``: no decimals that say nothing."""
+    decimals = 0 if currency in WHOLE_CURRENCIES else 2
+    number = f"{amount / 10**decimals:,.{decimals}f}".removesuffix(".00")
+    return f"{SIGNS.get(currency, f'{currency.upper()} ')}{number}"
+
+
 def pretty_json(value: Any) -> str:
     """JSON for reading."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
@@ -75,6 +92,8 @@ FILTERS = {
     "duration": duration,
     "count": count,
     "dimensions": dimensions,
+    "day": day,
     "day_and_time": day_and_time,
+    "money": money,
     "pretty_json": pretty_json,
 }

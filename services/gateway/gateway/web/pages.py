@@ -7,6 +7,7 @@ from starlette.responses import HTMLResponse
 
 from gateway.web.bundle import Bundle
 from gateway.web.formats import FILTERS
+from gateway.web.wording import humanized
 
 POLICY = {
     "default-src": "'none'",
@@ -38,6 +39,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters.update(FILTERS)
+        self._environment.filters["humanized"] = humanized
         self._environment.globals["static"] = bundle.url
         policy = {**POLICY, "img-src": f"'self' {media_url or 'http: https:'}"}
         self._headers = {

@@ -155,6 +155,6 @@ def _ending(job: JobView) -> str | None:
     failure = job.failure
     if failure is None:
         return None
-    if failure.needed is not None and failure.available is not None:
+    if failure.code == "insufficient_credits" and failure.needed is not None and failure.available is not None:
         return wording.shortage(needed=failure.needed, available=failure.available)
     return wording.failure_sentence(failure.code, failure.detail)

@@ -14,7 +14,7 @@ from gateway.web.pages import Pages
 from kit.http import WriteDep
 
 SEE_OTHER = 303
-OWN_PAGE = re.compile(r"/jobs/job_[0-9A-Z]{26}")
+OWN_PAGE = re.compile(r"/jobs/job_[0-9A-Z]{26}|/credits")
 
 UNKNOWN_KEY = "This key is unknown, expired or revoked."
 LESSER_KEY = "This key may only read; enter with one that may write."
@@ -58,7 +58,7 @@ def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenti
         response: Response = RedirectResponse("/", SEE_OTHER)
         if request.headers.get("Sec-Fetch-Site") == "cross-site":
             # a strict cookie is not sent along a redirect that began on another site; a page of our own starts anew
-            response = pages.render("entered.html")
+            response = pages.render("entered.html", to="/")
         set_cookie(response, token, secure=secure, lifetime=lifetime)
         return response
 

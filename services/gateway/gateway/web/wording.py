@@ -32,8 +32,33 @@ FAILURES: Mapping[str, str] = {
     FailureClass.STORAGE_REJECTED: "The picture was damaged on its way to storage. Nothing was charged.",
     FailureClass.INTERNAL: "Something went wrong on our side. Nothing was charged.",
     "insufficient_credits": "There were not enough credits for it.",
+    "balance_negative": "The balance was below zero, after a refund or a dispute. Buy credits, then ask again.",
+    "unknown_quote": "The quote it cited does not exist. Ask for a new one.",
+    "quote_expired": "The quote it cited was no longer good. Ask for a new one.",
+    "quote_mismatch": "The quote it cited was for something else. Ask for a new one.",
     "price_mismatch": "The price changed between asking and paying. Ask again.",
     "unknown_price": "There is no price for this request.",
+    # spend_cap_reached is told by its detail, which names the cap
+}
+
+GRANTS = {
+    "funding.purchase": "Credits bought",
+    "funding.plan": "Credits of your plan",
+    "funding.bonus": "A gift of the house",
+    "funding.refund": "Given back",
+    "funding.adjustment": "Corrected by hand",
+}
+MOVEMENTS = {
+    "hold": "Set aside for a job",
+    "expire": "Expired",
+    "clawback": "Taken back after a refund or dispute",
+    "adjust": "Corrected by hand",
+}
+PLAN_STATES = {
+    "past_due": "The last payment failed. Change your card to keep the plan.",
+    "unpaid": "The last payments failed. Change your card to go on.",
+    "incomplete": "The first payment is not through yet.",
+    "paused": "The plan is paused.",
 }
 
 
@@ -47,6 +72,16 @@ def failure_sentence(failure: str | None, detail: str | None = None) -> str:
 def shortage(*, needed: int, available: int) -> str:
     """The numbers of a purse that is too light."""
     return f"{credit_sum(needed)} needed, {credit_amount(available)} available."
+
+
+def movement_title(kind: str, entries: Mapping[str, int]) -> str:
+    """What a movement of credits was; ``entries`` are its sums by ledger account."""
+    if kind == "grant":
+        return next((title for account, title in GRANTS.items() if account in entries), "Credits given")
+    if kind == "settle":
+        earned = entries.get("platform.earned", 0) - max(-entries.get("platform.loss", 0), 0)
+        return f"{credit_sum(earned)} paid for a job" if earned > 0 else "A job, nothing charged"
+    return MOVEMENTS.get(kind) or humanized(kind)
 
 
 def humanized(name: str) -> str:
@@ -82,7 +117,7 @@ def _held(data: Data) -> str:
 def _refused(data: Data) -> str:
     if data.get("code") == "insufficient_credits":
         return shortage(needed=data.get("needed", 0), available=data.get("available", 0))
-    return str(data.get("detail", ""))
+    return FAILURES.get(str(data.get("code"))) or str(data.get("detail", ""))
 
 
 def _overdue(data: Data) -> str:

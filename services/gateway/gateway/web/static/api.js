@@ -40,6 +40,7 @@ function sentence(answer, told) {
     case 401:
       return "Your session has ended. Reload the page to sign in again.";
     case 402:
+      if (told.code === "balance_negative") return "Your balance is below zero, after a refund or a dispute. Buy credits to go on.";
       return `${shortage(told)} Ask for fewer pictures, or a smaller size.`;
     case 429:
       return `Too many requests just now. ${again}`;

@@ -1,0 +1,1 @@
+"""The Stripe twin: Checkout, subscriptions, refunds, disputes and signed webhooks, for the official SDK."""
