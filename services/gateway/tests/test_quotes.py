@@ -45,7 +45,7 @@ class Billing:
         async def get_quote(quote_id: str, caller: CallerDep):
             self.asked.append((quote_id, caller.account_id))
             if self.silent:
-                await asyncio.sleep(30)
+                await asyncio.Event().wait()
             if quote_id != QUOTE_ID:
                 raise Problem(404, "quote_not_found", "no")
             return self.quote
