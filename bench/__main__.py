@@ -10,6 +10,7 @@ import uvloop
 from bench import counters, idle, profile
 from bench.figures import Figures, Target, heading, show
 from bench.growth import growth
+from bench.holds import Holds
 from bench.kernel import Kernel
 from bench.saga import Race
 from bench.servers import running_infra
@@ -18,6 +19,8 @@ from devstack.infra import Infra
 TARGETS = {
     "relay / bare producer": Target(0.4),
     "consumer edge / bare consumer": Target(0.3),
+    "holds/s: one account / 1,000 accounts": Target(0.5),
+    "settlements/s: one account / 1,000 accounts": Target(0.5),
     "accepted, jobs/s: Atelier / peer": Target(3),
     "completed, jobs/s: Atelier / peer": Target(1),
     "Atelier: POST to done when idle, p50, ms": Target(40, at_least=False),
@@ -29,7 +32,7 @@ TARGETS = {
     "embedded system at rest, % of a core": Target(12, at_least=False),
     "embedded system at rest, MB PSS": Target(1200, at_least=False),
 }
-PARTS = ("kernel", "race", "growth", "counters", "idle")
+PARTS = ("kernel", "holds", "race", "growth", "counters", "idle")
 
 
 def main() -> int:
@@ -57,6 +60,7 @@ def _run(arguments: argparse.Namespace) -> int:
     figures = Figures(TARGETS)
     measure: dict[str, Callable[[], None]] = {
         "kernel": lambda: _on_infra(lambda infra: _kernel(infra, figures, arguments)),
+        "holds": lambda: _on_infra(lambda infra: _holds(infra, figures, arguments)),
         "race": lambda: _on_infra(lambda infra: _race(infra, figures, arguments)),
         "growth": lambda: _on_infra(lambda infra: _growth(infra, figures, arguments)),
         "counters": lambda: _on_infra(lambda infra: _counters(infra, figures)),
@@ -100,6 +104,14 @@ async def _kernel(infra: Infra, figures: Figures, arguments: argparse.Namespace)
     for _ in range(arguments.rounds):
         figures.add(await kernel.round())
     await kernel.close()
+
+
+async def _holds(infra: Infra, figures: Figures, arguments: argparse.Namespace) -> None:
+    holds = Holds(infra, arguments.jobs)
+    await holds.prepare()
+    for _ in range(arguments.rounds):
+        figures.add(await holds.round())
+    await holds.close()
 
 
 async def _race(infra: Infra, figures: Figures, arguments: argparse.Namespace) -> None:

@@ -2,19 +2,11 @@
 
 The edge of billing handles records on one connection, beside PostgreSQL and nothing else. One account that holds all
 jobs is compared with a thousand that share them, because a hot wallet is what breaks a ledger of this kind first.
-
-    python bench/holds.py --jobs 5000 --rounds 3
 """
 
-import argparse
-import asyncio
-import statistics
-import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
@@ -132,32 +124,3 @@ def _succeeded(job: JobRequested) -> JobSucceeded:
         for item, price in enumerate(job.item_prices)
     )
     return JobSucceeded(job_id=job.job_id, account_id=job.account_id, items=items, finished_at=datetime.now(UTC))
-
-
-async def _run(infra: Infra, *, jobs: int, rounds: int) -> None:
-    holds = Holds(infra, jobs)
-    await holds.prepare()
-    figures: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        for name, value in (await holds.round()).items():
-            figures[name].append(value)
-    await holds.close()
-    for name, values in figures.items():
-        print(f"{name}: {statistics.median(values):.3g} ({min(values):.3g} .. {max(values):.3g})")
-
-
-def main() -> None:
-    """Measure beside a PostgreSQL of its own."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=5_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="atelier-bench-", ignore_cleanup_errors=True) as directory,
-        Infra(Path(directory), parts=("postgres",)) as infra,
-    ):
-        asyncio.run(_run(infra, jobs=arguments.jobs, rounds=arguments.rounds))
-
-
-if __name__ == "__main__":
-    main()
