@@ -1,14 +1,16 @@
 """The price book: every price that the source systems state, per version, and what has no price is told."""
 
+import itertools
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.jobs import ImageInput, JobInput
+from shared.jobs import ImageInput, ImageQuality, ImageSize, JobInput
 from shared.prices import (
     PriceBook,
     UnknownPriceError,
@@ -63,6 +65,18 @@ class TestVersions:
         wanted = ImageInput.model_validate({"prompt": prompt, "fallback": fallback})
 
         assert price_job(wanted, FIRST).total == 4_000
+
+    def test_every_size_and_quality_that_can_be_asked_for_has_a_price_in_every_version(self):
+        wanted = set(itertools.product(get_args(ImageSize), get_args(ImageQuality)))
+
+        for book in price_books().values():
+            assert {(size, quality) for size, prices in book.image.items() for quality in prices} == wanted
+
+    def test_the_version_in_force_is_the_newest_that_has_begun(self):
+        books = sorted(price_books().values(), key=lambda book: book.valid_from)
+
+        assert [current_version(book.valid_from) for book in books] == [book.version for book in books]
+        assert current_version(datetime(9999, 1, 1, tzinfo=UTC)) == books[-1].version
 
     def test_a_version_is_named_by_its_file_and_says_its_unit(self):
         for version, book in price_books().items():
