@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class FailureClass(StrEnum):
-    """Each class has one refund rule, published with the prices (C-04)."""
+    """Each class has one refund rule, published with the prices."""
 
     INPUT_MODERATED = "input_moderated"  # the provider refused the prompt
     OUTPUT_MODERATED = "output_moderated"  # the provider withheld its own result

@@ -5,6 +5,7 @@ Ids sort by creation time (RFC 9562, section 5.7) and never need escaping in a U
 
 import base64
 import os
+import re
 import time
 import uuid
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from pydantic import StringConstraints
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 26
+_BODY = re.compile(f"[0-7][{CROCKFORD}]{{{_LENGTH - 1}}}")
 _TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", CROCKFORD.encode())
 
 
@@ -33,8 +35,8 @@ def encode(value: uuid.UUID) -> str:
 
 def decode(identifier: str) -> uuid.UUID:
     """The UUID inside a prefixed id. Raises ValueError when it holds none."""
-    body = identifier.rpartition("_")[2]
-    if len(body) != _LENGTH:
+    prefix, _, body = identifier.rpartition("_")
+    if not prefix or not _BODY.fullmatch(body):
         raise ValueError(f"{identifier!r} is not an id of Atelier")
     number = 0
     for character in body:

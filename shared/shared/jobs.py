@@ -26,7 +26,7 @@ class JobInput(BaseModel):
 
 
 class ImageInput(JobInput):
-    """Kind ``image``: one to four pictures of one prompt (S3-07, S3-15..20)."""
+    """Kind ``image``: one to four pictures of one prompt."""
 
     prompt: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)] = Field(
         description="What the picture shows; at most 1,000 characters.",
@@ -37,7 +37,7 @@ class ImageInput(JobInput):
     quality: ImageQuality = "standard"
     n: int = Field(default=1, ge=1, le=4, description="Number of pictures; each is paid only when delivered.")
     fallback: Literal["none", "gradient"] = Field(
-        default="none", description="`gradient` makes a free picture when the model is unavailable (S0-03)."
+        default="none", description="`gradient` makes a free picture when the model is unavailable."
     )
 
     @field_validator("prompt")

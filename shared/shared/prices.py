@@ -1,7 +1,7 @@
 """The price book: validated data with a version, and one pure function that prices a job.
 
 One credit is one US cent of list price and 1,000 milli-credits; every amount here is an integer in milli-credits, and
-a fraction of one is rounded up. Image and video prices are tables, not formulas (S3-16..18, G-08, G-10). Old versions
+a fraction of one is rounded up. Image and video prices are tables, not formulas. Old versions
 stay readable, because a job is settled by the version it was accepted under.
 """
 
@@ -33,13 +33,13 @@ class _Section(BaseModel):
 
 
 class ArticlePrice(_Section):
-    """Text is paid by the token (S1-01, S1-02)."""
+    """Text is paid by the token."""
 
     tokens_per_credit: PositiveInt
 
 
 class ScriptPrice(_Section):
-    """A script has one price, whatever its length (S4-51)."""
+    """A script has one price, whatever its length."""
 
     each: NonNegativeInt
 
@@ -69,7 +69,7 @@ class PriceBook(_Section):
     article: ArticlePrice | None = None
     script: ScriptPrice | None = None
     video: Mapping[str, Mapping[VideoSize, Mapping[VideoSeconds, NonNegativeInt]]] | None = Field(
-        default=None, description="Model, then size, then length in seconds (G-08)."
+        default=None, description="Model, then size, then length in seconds."
     )
     storybook: StorybookPrice | None = None
     provider_usd: Mapping[str, ProviderPrice] = Field(default={}, description="List price per provider's model.")
@@ -138,7 +138,7 @@ def price_job(job_input: JobInput, version: str) -> Price:
 
 
 def price_article(tokens: int, version: str) -> int:
-    """Milli-credits for a text of so many tokens, rounded up (S1-07). Raises UnknownPriceError."""
+    """Milli-credits for a text of so many tokens, rounded up. Raises UnknownPriceError."""
     if tokens < 0:
         raise ValueError("a text has no less than 0 tokens")
     rate = _section(price_book(version).article, "articles", version).tokens_per_credit

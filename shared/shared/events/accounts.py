@@ -11,7 +11,7 @@ from shared.topics import GATEWAY_ACCOUNTS
 
 
 class AccountRegistered(Event):
-    """A new account exists. Billing opens its wallet with the registration bonus (S4-49)."""
+    """A new account exists. Billing opens its wallet with the registration bonus."""
 
     topic: ClassVar[Topic] = GATEWAY_ACCOUNTS
 
@@ -21,7 +21,7 @@ class AccountRegistered(Event):
 
 
 class AccountSignedIn(Event):
-    """Someone signed in to an account. Billing gives the daily bonus, at most once in 24 hours (S4-50, G-14)."""
+    """Someone signed in to an account. Billing gives the daily bonus, at most once in 24 hours."""
 
     topic: ClassVar[Topic] = GATEWAY_ACCOUNTS
 
