@@ -1,5 +1,6 @@
 """Real servers for the test run: started once by the process that the user started, shared by all its workers."""
 
+import shutil
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -48,7 +49,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, unless this is a worker or only pure tests are wanted."""
-    if hasattr(config, "workerinput") or config.option.collectonly or config.option.markexpr == "not connected":
+    if hasattr(config, "workerinput") or config.option.collectonly or "not connected" in config.option.markexpr:
         return
     infra = Infra(Path(tempfile.mkdtemp(prefix="atelier-test-")))
     infra.start()
@@ -67,6 +68,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the servers; nobody wants their data back."""
     if infra := config.stash.get(_INFRA, None):
         infra.kill()
+        shutil.rmtree(infra.data_dir, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
