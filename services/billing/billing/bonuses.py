@@ -1,4 +1,4 @@
-"""The daily bonus: credits for signing in, at most once in 24 hours (G-14).
+"""The daily bonus: credits for signing in, at most once in 24 hours.
 
 Sign-ins may arrive in any order. An account has earned as many bonuses as sign-ins can be picked that are 24 hours
 apart; picking the earliest first picks the most, and one more sign-in never makes it fewer. So whatever comes late, no

@@ -1,4 +1,4 @@
-"""Quotes: the exact price of jobs before they are asked for, and how long it is good (C-06).
+"""Quotes: the exact price of jobs before they are asked for, and how long it is good.
 
 A job that cites a quote is held by the quote's version of the price book, even when a newer one is in force by then.
 A quote is a promise of a price, not of credits: nothing is set aside for it, and it may be cited more than once.

@@ -1,4 +1,4 @@
-"""The refund matrix: what is paid for each way an item can end (C-04).
+"""The refund matrix: what is paid for each way an item can end.
 
 Published with the prices. Only a delivered item is ever captured; the rule says what becomes of the rest, and a job's
 receipt names the rule of each of its items. A batch has no rule of its own: each item is settled by its own.

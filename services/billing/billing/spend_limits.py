@@ -1,4 +1,4 @@
-"""Spend limits: how much of a period's cap is used, and what a limit says to the next job (C-05).
+"""Spend limits: how much of a period's cap is used, and what a limit says to the next job.
 
     active --the cap is reached--> grace (24 h) --> paused
       ^------- the cap is raised above what was used, or the period turns -------'
