@@ -27,6 +27,8 @@ SETTINGS = {
     **{f"{service.upper()}_LOG_LEVEL": "WARNING" for service in SERVICES},
     "GATEWAY_RATE_LIMIT": "1000000",
     "BILLING_REGISTRATION_CREDITS": str(CREDITS),
+    # The instant provider is no Stripe.
+    "BILLING_STRIPE_API_KEY": "",
     # Where it matters how fast pictures are kept, their thumbnails wait, as they would on a machine of their own.
     "STORAGE_THUMBNAIL_CONCURRENCY": "0",
 }
