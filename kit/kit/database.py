@@ -2,7 +2,7 @@
 
 Only an edge (HTTP route, consumer, worker, command) opens :meth:`Database.write`; leaving it flushes the outbox and
 commits. A function that needs to write declares :data:`WriteSession`, so it cannot be handed a read session, and it
-never commits itself.
+never commits itself. The text of its errors names tables and constraints, never a value: errors are logged and stored.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from typing import NewType
 
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.engine import make_url
+from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
@@ -28,6 +28,7 @@ LOCK_TIMEOUT = "10s"
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "57014", "25006"})
 TRANSIENT_CLASSES = ("08", "53", "58")
+VALUE_CLASS = "22"  # its messages quote the value behind a colon
 
 
 class Database:
@@ -41,11 +42,13 @@ class Database:
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=COMMAND_TIMEOUT_SECONDS,
+            hide_parameters=True,
             connect_args={
                 "command_timeout": COMMAND_TIMEOUT_SECONDS,
                 "server_settings": {"application_name": name, "lock_timeout": LOCK_TIMEOUT},
             },
         )
+        event.listen(self.engine.sync_engine, "handle_error", _withhold_values)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._before_commit: list[Flush] = []
         self._on_write: list[Callable[[AsyncSession], None]] = []
@@ -113,6 +116,23 @@ def after_rollback(session: WriteSession, hook: Hook) -> None:
 def _run(session: AsyncSession, moment: str) -> None:
     for hook in session.info.pop(moment, ()):
         hook()
+
+
+def _withhold_values(context: ExceptionContext) -> None:
+    """Take the row or value at fault, which may be a prompt or an e-mail, out of what server and driver say."""
+    original = context.original_exception
+    told = original.__cause__ or original
+    if isinstance(told, asyncpg.PostgresError):
+        told.detail = None
+        if (told.sqlstate or "").startswith(VALUE_CLASS):
+            told.args = (told.args[0].partition(":")[0],)
+    elif isinstance(told, asyncpg.InterfaceError) and isinstance(told, ValueError):
+        told.args = (told.args[0].partition(":")[0],)
+    else:
+        return
+    for error in (original, context.sqlalchemy_exception):
+        if error is not None and error is not told:
+            error.args = (f"{type(told).__name__}: {told}",)
 
 
 def is_transient(error: BaseException) -> bool:

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pydantic import ValidationError
 from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kit.database import Database, ReadSession, WriteSession
 from kit.subscriptions import Record
 from kit.tables import dead_letters as table
+from shared.contract import faults
 
 
 class Replayer(Protocol):
@@ -43,6 +45,11 @@ class Letter:
 def key_text(record: Record) -> str:
     """The Kafka key as text; bytes that are not UTF-8 are escaped."""
     return (record.key or b"").decode(errors="backslashreplace")
+
+
+def error_text(error: Exception) -> str:
+    """What is kept of an error: its type and what was wrong, never a customer's input."""
+    return f"{type(error).__name__}: {faults(error) if isinstance(error, ValidationError) else error}"
 
 
 def letter(record: Record, wire_type: str, *, state: str, error: str = "", attempts: int = 0) -> dict[str, Any]:
@@ -137,9 +144,7 @@ async def replay(db: Database, edge: Replayer, *, key: str | None = None) -> tup
                     await session.execute(
                         update(table)
                         .where(table.c.id == found.id)
-                        .values(
-                            state="dead", attempts=table.c.attempts + 1, error=f"{type(error).__name__}: {error}"[:4000]
-                        )
+                        .values(state="dead", attempts=table.c.attempts + 1, error=_storable(error_text(error)[:4000]))
                     )
 
 
