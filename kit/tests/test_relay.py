@@ -12,15 +12,16 @@ from kit import outbox, relay, testing
 from kit.outbox import MAX_VALUE_BYTES, EventTooLargeError
 from kit.service import Service
 from kit.testing import Stack, emitted, eventually
+from shared.contract import Event
 from toy.app import ToySettings, build
-from toy.events import MARKS, MarkErased, MarkMade
+from toy.events import MARKS, MarkMade
 from toy.reading import counts, ids_of, log_of, make_topics, pending, settled, uncommitted
 
 RELAY = frozenset({"relay"})
 CONSUMER = frozenset({"consumer"})
 
 
-async def emit(toy: Service, *events: MarkMade | MarkErased) -> None:
+async def emit(toy: Service, *events: Event) -> None:
     async with toy.db.write() as session:
         for event in events:
             outbox.add(session, event)
@@ -163,6 +164,25 @@ class TestKeeping:
                 assert await outbox.prune(session, keep_seconds=3600) == 0
                 assert await outbox.prune(session, keep_seconds=0) >= 3
             assert await emitted(toy.db) == []
+
+    async def test_a_live_relay_sends_everything_again_without_waiting_for_full_scans(
+        self, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with testing.service("toy", ToySettings, build, stack, outbox_keep=timedelta(hours=1)) as toy:
+            await make_topics(toy)
+            toy.roles = RELAY
+            number = 4 * relay.BATCH
+            async with toy.running():
+                await emit(toy, *(MarkMade(thing="a", note=str(note)) for note in range(number)))
+                await eventually(lambda: sent(toy, number))
+                monkeypatch.setattr(relay, "FULL_SCAN_SECONDS", 3600)
+                async with toy.db.write() as session:
+                    assert await outbox.resend(session, since_seconds=60) == number
+                    assert (await outbox.pending(session))[1] < 1
+                await eventually(lambda: _drained(toy))
+
+            notes = [json.loads(record.value)["note"] for record in await log_of(toy, MARKS)]
+            assert notes == 2 * [str(note) for note in range(number)]
 
 
 class TestRecords:
