@@ -2,23 +2,34 @@
 
 import json
 from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from sqlalchemy import text
 
-from kit import outbox, relay, testing
+from kit import outbox, relay, testing, topics
 from kit.outbox import MAX_VALUE_BYTES, EventTooLargeError
 from kit.service import Service
 from kit.testing import Stack, emitted, eventually
-from shared.contract import Event
+from shared.contract import Event, Topic
 from toy.app import ToySettings, build
 from toy.events import MARKS, MarkMade
 from toy.reading import counts, ids_of, log_of, make_topics, pending, settled, uncommitted
 
 RELAY = frozenset({"relay"})
 CONSUMER = frozenset({"consumer"})
+LAMPS = Topic("toy.lamps", key="lamp", partitions=1)
+
+
+class LampLit(Event):
+    """Its topic is missing until a test makes it."""
+
+    topic: ClassVar[Topic] = LAMPS
+
+    lamp: str
+    number: int = 0
 
 
 async def emit(toy: Service, *events: Event) -> None:
@@ -87,6 +98,38 @@ class TestOrder:
 
         notes = [json.loads(record.value)["note"] for record in await log_of(toy, MARKS)]
         assert notes == [str(number) for number in range(2 * relay.BATCH + 7)]
+
+
+class TestMissingTopic:
+    async def test_it_holds_up_no_other_topic_and_nothing_is_sent_twice(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(relay, "FULL_SCAN_SECONDS", 0.05)
+        toy, toy.roles = toy_on_kafka, RELAY
+        async with toy.running():
+            await emit(toy, MarkMade(thing="a"), *(LampLit(lamp="a") for _ in range(relay.BATCH)), MarkMade(thing="b"))
+            await eventually(lambda: _waiting(toy, relay.BATCH))
+            await emit(toy, MarkMade(thing="c"))
+            await eventually(lambda: _waiting(toy, relay.BATCH))
+
+        assert sorted((await ids_of(toy, MARKS)).values()) == [1, 1, 1]
+
+    async def test_its_events_are_sent_in_order_once_it_is_made(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(relay, "ABSENT_SECONDS", 0.2)
+        toy, toy.roles = toy_on_kafka, RELAY
+        numbers = range(3 * relay.BATCH)
+        async with toy.running():
+            await emit(toy, *(LampLit(lamp="a", number=number) for number in numbers), MarkMade(thing="a"))
+            await eventually(lambda: _waiting(toy, len(numbers)))
+            settings = toy.settings
+            await topics.ensure(settings.kafka_bootstrap, [LAMPS], prefix=settings.kafka_topic_prefix, replication=1)
+            await eventually(lambda: _fewer_wait(toy, len(numbers)))
+            monkeypatch.setattr(relay, "FULL_SCAN_SECONDS", 3600)
+            await eventually(lambda: _drained(toy))
+
+        assert [json.loads(record.value)["number"] for record in await log_of(toy, LAMPS)] == list(numbers)
 
 
 class TestCrashes:
@@ -254,6 +297,14 @@ async def _terminate_lock_holder(toy: Service) -> None:
             )
         )
         assert ended.scalars().all() == [True]
+
+
+async def _waiting(toy: Service, number: int) -> bool:
+    return await pending(toy) == number
+
+
+async def _fewer_wait(toy: Service, number: int) -> bool:
+    return await pending(toy) < number
 
 
 async def _drained(toy: Service) -> bool:
