@@ -29,6 +29,7 @@ FULL_SCAN_SECONDS = 1.0
 STANDBY_SECONDS = 1.0
 METADATA_SECONDS = 1.0  # how long a topic that the producer does not know yet holds up the others
 ABSENT_SECONDS = 10.0
+MIN_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 10.0
 REQUEST_TIMEOUT_MS = 10_000  # how long a broker that stands still holds up its partitions once others lead them
 
@@ -117,12 +118,14 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled; lost servers are waited for."""
-        backoff = 0.2
+        backoff = MIN_BACKOFF_SECONDS
         while True:
+            began = time.monotonic()
             try:
                 await self._hold_and_relay()
-                backoff = 0.2
             except Exception as error:
+                if time.monotonic() - began > MAX_BACKOFF_SECONDS:
+                    backoff = MIN_BACKOFF_SECONDS
                 if not (is_transient(error) or isinstance(error, KafkaError)):
                     log.exception("relay.failed", service=self._service)
                 else:

@@ -1,10 +1,12 @@
 """The producer edge on Apache Kafka: what was committed is sent, in order per key, whatever dies in between."""
 
 import json
+import time
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
+import structlog
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from sqlalchemy import text
@@ -167,6 +169,24 @@ class TestCrashes:
         assert await counts(toy) == {"a": 1}
 
 
+class TestWaiting:
+    async def test_a_relay_that_worked_for_long_tries_again_at_once(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(relay, "MAX_BACKOFF_SECONDS", 0.3)
+        toy, toy.roles = toy_on_kafka, RELAY
+        with structlog.testing.capture_logs() as logs:
+            async with toy.running():
+                for interruption in (1, 2):
+                    await eventually(lambda: toy.relay.active)
+                    began = time.monotonic()
+                    await eventually(lambda began=began: time.monotonic() - began > 0.3)
+                    await _terminate_lock_holder(toy)
+                    await eventually(lambda interruption=interruption: len(_waits(logs)) == interruption, timeout=20)
+
+        assert _waits(logs) == [relay.MIN_BACKOFF_SECONDS] * 2
+
+
 class TestLock:
     async def test_one_of_two_relays_is_active_and_the_other_takes_over_without_loss(
         self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
@@ -301,6 +321,10 @@ async def _terminate_lock_holder(toy: Service) -> None:
 
 async def _waiting(toy: Service, number: int) -> bool:
     return await pending(toy) == number
+
+
+def _waits(logs: list[Any]) -> list[float]:
+    return [entry["retry_seconds"] for entry in logs if entry["event"] == "relay.waiting"]
 
 
 async def _fewer_wait(toy: Service, number: int) -> bool:
