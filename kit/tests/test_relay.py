@@ -247,6 +247,19 @@ class TestKeeping:
             notes = [json.loads(record.value)["note"] for record in await log_of(toy, MARKS)]
             assert notes == 2 * [str(note) for note in range(number)]
 
+    async def test_what_waits_is_found_without_reading_what_was_kept(self, toy: Service) -> None:
+        await _execute(
+            toy,
+            "INSERT INTO outbox (topic, key, headers, value, sent_at)"
+            " SELECT 'toy.marks', 'a', '{}', '', now() FROM generate_series(1, 5000)",
+            "ANALYZE outbox",
+        )
+        async with toy.db.read() as session:
+            plan = await session.execute(
+                text("EXPLAIN SELECT id FROM outbox WHERE id >= 0 AND sent_at IS NULL ORDER BY id LIMIT 500")
+            )
+            assert "outbox_unsent" in "".join(plan.scalars())
+
 
 class TestRecords:
     async def test_an_event_over_the_limit_is_refused_and_nothing_is_written(self, toy: Service) -> None:
