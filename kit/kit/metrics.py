@@ -50,3 +50,6 @@ HTTP_SECONDS = Histogram(
 INVARIANT_VIOLATIONS = Gauge(
     "atelier_invariant_violations", "Rows that contradict an invariant.", ["service", "invariant"]
 )
+INVARIANT_CHECKED = Gauge(
+    "atelier_invariant_checked_timestamp_seconds", "When an invariant was last checked.", ["service", "invariant"]
+)

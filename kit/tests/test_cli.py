@@ -77,7 +77,7 @@ class TestDatabase:
         assert "extra" in out
 
     async def test_invariants_that_hold_and_that_do_not(self, toy: Service, run: Run) -> None:
-        assert await run("invariants") == (0, "toy: all 3 invariants hold", "")
+        assert await run("invariants") == (0, "toy: all 4 invariants hold", "")
         await toy.edge.handle(records(MarkErased(thing="a")))
 
         code, out, _ = await run("invariants")
