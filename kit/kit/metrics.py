@@ -40,6 +40,9 @@ COALESCED = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 
+DEPENDENCY_UP = Gauge(
+    "atelier_dependency_up", "1 while a server answers that a service can do without.", ["service", "dependency"]
+)
 HTTP_REQUESTS = Counter("atelier_http_requests_total", "HTTP requests.", ["service", "method", "route", "status"])
 HTTP_SECONDS = Histogram(
     "atelier_http_seconds",

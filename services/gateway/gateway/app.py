@@ -113,6 +113,7 @@ def build(settings: GatewaySettings) -> Service:
         invariants=INVARIANTS,
         background=(signals.run,),
         on_close=(client.close, signals.close),
+        checks={"redis": signals.reachable},
         body_limits={"/v1/uploads": UPLOAD_BYTES},
         openapi_url=None,
         configure_app=configure,
