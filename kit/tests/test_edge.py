@@ -205,6 +205,30 @@ class TestDeadLetters:
 
 
 class TestTransientFailures:
+    async def test_a_lock_that_is_taken_while_a_letter_is_replayed_is_no_failure_of_the_letter(
+        self, toy: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "LOCK_TIMEOUT", "50ms")
+        impatient = build(toy.settings)
+        await toy.edge.handle(records(MarkMade(thing="a", weight=5000)))
+        async with toy.db.write() as session:
+            await session.execute(text("ALTER TABLE counts DROP CONSTRAINT counts_below_thousand"))
+
+        async with toy.db.write() as session:
+            await session.execute(text("LOCK TABLE counts IN ACCESS EXCLUSIVE MODE"))
+            monkeypatch.setattr(dead_letters, "RETRY_SECONDS", 0.0)
+            with pytest.raises(DBAPIError, match="lock timeout"):
+                await dead_letters.replay(impatient.db, impatient.edge)
+            monkeypatch.setattr(dead_letters, "TRANSIENT_ATTEMPTS", 1000)
+            replaying = asyncio.create_task(dead_letters.replay(impatient.db, impatient.edge))
+            await asyncio.wait([replaying], timeout=0.2)
+            assert not replaying.done()
+        assert await replaying == (1, 0)
+        await impatient.db.close()
+
+        assert await counts(toy) == {"a": 5000}
+        assert await letters(toy) == []
+
     async def test_a_lock_timeout_repeats_the_batch_and_loses_nothing(
         self, toy: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
