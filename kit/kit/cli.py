@@ -256,6 +256,13 @@ async def _replay(service: Service, arguments: argparse.Namespace) -> int:
 
 async def _outbox(service: Service, arguments: argparse.Namespace) -> int:
     if arguments.action == "resend":
+        if not service.settings.outbox_keep:
+            print(
+                f"{service.name} keeps no sent events, so there is nothing to send again;"
+                f" {service.name.upper()}_OUTBOX_KEEP=P7D keeps them from now on",
+                file=sys.stderr,
+            )
+            return 1
         async with service.db.write() as session:
             count = await outbox.resend(session, since_seconds=arguments.since.total_seconds())
         print(f"{count} events will be sent again")

@@ -171,8 +171,11 @@ class TestKafka:
 
         async with toy.db.write() as session:
             await session.execute(text("UPDATE outbox SET sent_at = now() - interval '5 minutes'"))
-        assert await run("outbox", "resend", "--since", "1") == (0, "0 events will be sent again", "")
-        assert await run("outbox", "resend", "--since", "10") == (0, "1 events will be sent again", "")
+        code, out, err = await run("outbox", "resend", "--since", "10")
+        assert (code, out, len(err.splitlines()), "TOY_OUTBOX_KEEP" in err) == (1, "", 1, True)
+        keep = {"TOY_OUTBOX_KEEP": "PT1H"}
+        assert await run("outbox", "resend", "--since", "1", **keep) == (0, "0 events will be sent again", "")
+        assert await run("outbox", "resend", "--since", "10", **keep) == (0, "1 events will be sent again", "")
 
     async def test_rewind_moves_a_stopped_service_and_refuses_a_running_one(
         self, toy_on_kafka: Service, run: Run
