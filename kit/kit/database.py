@@ -7,14 +7,15 @@ never commits itself. The text of its errors names tables and constraints, never
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import NewType
+from typing import Any, NewType
 
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import NullPool
 
 ReadSession = NewType("ReadSession", AsyncSession)
 WriteSession = NewType("WriteSession", AsyncSession)
@@ -37,21 +38,28 @@ class Database:
     def __init__(self, url: str, *, name: str, pool_size: int = 10) -> None:
         self.url = make_url(url)
         self._name = name
-        self.engine = create_async_engine(
-            self.url,
+        self.engine = self._make_engine(
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=COMMAND_TIMEOUT_SECONDS,
-            hide_parameters=True,
-            connect_args={
-                "command_timeout": COMMAND_TIMEOUT_SECONDS,
-                "server_settings": {"application_name": name, "lock_timeout": LOCK_TIMEOUT},
-            },
         )
-        event.listen(self.engine.sync_engine, "handle_error", _withhold_values)
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._before_commit: list[Flush] = []
         self._on_write: list[Callable[[AsyncSession], None]] = []
+
+    def _make_engine(self, *, command_timeout: float | None, **pool: Any) -> AsyncEngine:
+        engine = create_async_engine(
+            self.url,
+            hide_parameters=True,
+            connect_args={
+                "command_timeout": command_timeout,
+                "server_settings": {"application_name": self._name, "lock_timeout": LOCK_TIMEOUT},
+            },
+            **pool,
+        )
+        event.listen(engine.sync_engine, "handle_error", _withhold_values)
+        return engine
 
     def before_commit(self, flush: Flush) -> None:
         """Register an async function that every write transaction runs last, such as the outbox."""
@@ -83,6 +91,13 @@ class Database:
         async with self._sessions() as session, session.begin():
             await session.connection(execution_options={"postgresql_readonly": True})
             yield ReadSession(session)
+
+    @asynccontextmanager
+    async def patient(self) -> AsyncIterator[AsyncConnection]:
+        """A connection outside the pool whose statements may take as long as they need; for migrations."""
+        engine = self._make_engine(command_timeout=None, poolclass=NullPool)
+        async with engine.connect() as connection:
+            yield connection
 
     async def connect(self, **server_settings: str) -> asyncpg.Connection:
         """A connection outside the pool, for whoever holds an advisory lock. The caller closes it."""
