@@ -227,9 +227,7 @@ async def _dead_letters(service: Service, arguments: argparse.Namespace) -> int:
                 return _no_such_letter(arguments.id)
             print(json.dumps(asdict(found), indent=2, default=_show))
         case "replay":
-            handled, failed = await dead_letters.replay(service.db, service.edge, key=arguments.key)
-            print(f"{handled} handled, {failed} keys failed again")
-            return 1 if failed else 0
+            return await _replay(service, arguments)
         case "drop":
             async with service.db.write() as session:
                 dropped = await dead_letters.drop(session, arguments.id)
@@ -239,8 +237,32 @@ async def _dead_letters(service: Service, arguments: argparse.Namespace) -> int:
     return 0
 
 
+async def _replay(service: Service, arguments: argparse.Namespace) -> int:
+    if arguments.id is None:
+        handled, failed = await dead_letters.replay(service.db, service.edge, key=arguments.key)
+        print(f"{handled} handled, {failed} keys failed again")
+        return 1 if failed else 0
+    try:
+        if await dead_letters.replay_one(service.db, service.edge, arguments.id):
+            print(f"{arguments.id} handled; `dead-letters replay` without an id runs what waited behind it")
+            return 0
+        print(f"{arguments.id} failed again; `dead-letters show {arguments.id}` says why")
+    except LookupError:
+        return _no_such_letter(arguments.id)
+    except dead_letters.LetterWaitsError as error:
+        print(str(error), file=sys.stderr)
+    return 1
+
+
 async def _outbox(service: Service, arguments: argparse.Namespace) -> int:
     if arguments.action == "resend":
+        if not service.settings.outbox_keep:
+            print(
+                f"{service.name} keeps no sent events, so there is nothing to send again;"
+                f" {service.name.upper()}_OUTBOX_KEEP=P7D keeps them from now on",
+                file=sys.stderr,
+            )
+            return 1
         async with service.db.write() as session:
             count = await outbox.resend(session, since_seconds=arguments.since.total_seconds())
         print(f"{count} events will be sent again")

@@ -2,19 +2,20 @@
 
 Only an edge (HTTP route, consumer, worker, command) opens :meth:`Database.write`; leaving it flushes the outbox and
 commits. A function that needs to write declares :data:`WriteSession`, so it cannot be handed a read session, and it
-never commits itself.
+never commits itself. The text of its errors names tables and constraints, never a value: errors are logged and stored.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import NewType
+from typing import Any, NewType
 
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.engine import make_url
+from sqlalchemy import event, text
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import NullPool
 
 ReadSession = NewType("ReadSession", AsyncSession)
 WriteSession = NewType("WriteSession", AsyncSession)
@@ -28,6 +29,7 @@ LOCK_TIMEOUT = "10s"
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "57014", "25006"})
 TRANSIENT_CLASSES = ("08", "53", "58")
+VALUE_CLASS = "22"  # its messages quote the value behind a colon
 
 
 class Database:
@@ -36,19 +38,28 @@ class Database:
     def __init__(self, url: str, *, name: str, pool_size: int = 10) -> None:
         self.url = make_url(url)
         self._name = name
-        self.engine = create_async_engine(
-            self.url,
+        self.engine = self._make_engine(
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
             pool_size=pool_size,
             max_overflow=pool_size,
             pool_timeout=COMMAND_TIMEOUT_SECONDS,
-            connect_args={
-                "command_timeout": COMMAND_TIMEOUT_SECONDS,
-                "server_settings": {"application_name": name, "lock_timeout": LOCK_TIMEOUT},
-            },
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self._before_commit: list[Flush] = []
         self._on_write: list[Callable[[AsyncSession], None]] = []
+
+    def _make_engine(self, *, command_timeout: float | None, **pool: Any) -> AsyncEngine:
+        engine = create_async_engine(
+            self.url,
+            hide_parameters=True,
+            connect_args={
+                "command_timeout": command_timeout,
+                "server_settings": {"application_name": self._name, "lock_timeout": LOCK_TIMEOUT},
+            },
+            **pool,
+        )
+        event.listen(engine.sync_engine, "handle_error", _withhold_values)
+        return engine
 
     def before_commit(self, flush: Flush) -> None:
         """Register an async function that every write transaction runs last, such as the outbox."""
@@ -80,6 +91,13 @@ class Database:
         async with self._sessions() as session, session.begin():
             await session.connection(execution_options={"postgresql_readonly": True})
             yield ReadSession(session)
+
+    @asynccontextmanager
+    async def patient(self) -> AsyncIterator[AsyncConnection]:
+        """A connection outside the pool whose statements may take as long as they need; for migrations."""
+        engine = self._make_engine(command_timeout=None, poolclass=NullPool)
+        async with engine.connect() as connection:
+            yield connection
 
     async def connect(self, **server_settings: str) -> asyncpg.Connection:
         """A connection outside the pool, for whoever holds an advisory lock. The caller closes it."""
@@ -113,6 +131,23 @@ def after_rollback(session: WriteSession, hook: Hook) -> None:
 def _run(session: AsyncSession, moment: str) -> None:
     for hook in session.info.pop(moment, ()):
         hook()
+
+
+def _withhold_values(context: ExceptionContext) -> None:
+    """Take the row or value at fault, which may be a prompt or an e-mail, out of what server and driver say."""
+    original = context.original_exception
+    told = original.__cause__ or original
+    if isinstance(told, asyncpg.PostgresError):
+        told.detail = None
+        if (told.sqlstate or "").startswith(VALUE_CLASS):
+            told.args = (told.args[0].partition(":")[0],)
+    elif isinstance(told, asyncpg.InterfaceError) and isinstance(told, ValueError):
+        told.args = (told.args[0].partition(":")[0],)
+    else:
+        return
+    for error in (original, context.sqlalchemy_exception):
+        if error is not None and error is not told:
+            error.args = (f"{type(told).__name__}: {told}",)
 
 
 def is_transient(error: BaseException) -> bool:

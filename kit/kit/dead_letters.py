@@ -4,16 +4,26 @@ While a key has a dead letter, its later events are parked. ``replay`` runs a ke
 edge as live messages; list, show and drop are SQL.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pydantic import ValidationError
 from sqlalchemy import delete, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from kit.database import Database, ReadSession, WriteSession
+from kit.database import Database, ReadSession, WriteSession, is_transient
 from kit.subscriptions import Record
 from kit.tables import dead_letters as table
+from shared.contract import faults
+
+TRANSIENT_ATTEMPTS = 5
+RETRY_SECONDS = 0.2
+
+
+class LetterWaitsError(Exception):
+    """An earlier letter of the same key must be replayed or dropped first."""
 
 
 class Replayer(Protocol):
@@ -43,6 +53,11 @@ class Letter:
 def key_text(record: Record) -> str:
     """The Kafka key as text; bytes that are not UTF-8 are escaped."""
     return (record.key or b"").decode(errors="backslashreplace")
+
+
+def error_text(error: Exception) -> str:
+    """What is kept of an error: its type and what was wrong, never a customer's input."""
+    return f"{type(error).__name__}: {faults(error) if isinstance(error, ValidationError) else error}"
 
 
 def letter(record: Record, wire_type: str, *, state: str, error: str = "", attempts: int = 0) -> dict[str, Any]:
@@ -116,7 +131,10 @@ async def drop(session: WriteSession, identifier: int) -> bool:
 
 
 async def replay(db: Database, edge: Replayer, *, key: str | None = None) -> tuple[int, int]:
-    """Run letters in order through the edge; a key stops at its first failure. Returns (handled, failed keys)."""
+    """Run letters in order through the edge; a key stops at its first failure. Returns (handled, failed keys).
+
+    Raises what the database says when it is away or stays busy; no letter has failed by that.
+    """
     handled = 0
     failed: set[tuple[str, str]] = set()
     while True:
@@ -128,19 +146,59 @@ async def replay(db: Database, edge: Replayer, *, key: str | None = None) -> tup
             identity = (found.topic, key_text(found))
             if identity in failed:
                 continue
-            try:
-                await edge.replay(found, finish=_remover(found.id))
+            if await _handled(db, edge, found):
                 handled += 1
-            except Exception as error:
+            else:
                 failed.add(identity)
-                async with db.write() as session:
-                    await session.execute(
-                        update(table)
-                        .where(table.c.id == found.id)
-                        .values(
-                            state="dead", attempts=table.c.attempts + 1, error=f"{type(error).__name__}: {error}"[:4000]
-                        )
-                    )
+
+
+async def replay_one(db: Database, edge: Replayer, identifier: int) -> bool:
+    """Run one letter through the edge; False when it failed again. Raises LookupError, LetterWaitsError.
+
+    What is parked behind it stays there. Raises what :func:`replay` raises, too.
+    """
+    async with db.read() as session:
+        found = await get(session, identifier)
+        if found is None:
+            raise LookupError(identifier)
+        (first,) = (
+            await session.execute(
+                select(table.c.id)
+                .where(table.c.topic == found.topic, table.c.key == key_text(found))
+                .order_by(table.c.partition, table.c.offset)
+                .limit(1)
+            )
+        ).scalars()
+    if first != identifier:
+        raise LetterWaitsError(f"letter {identifier} waits behind {first} of the same key; replay that one first")
+    return await _handled(db, edge, found)
+
+
+async def _handled(db: Database, edge: Replayer, found: Letter) -> bool:
+    """Run a letter and remove it, or note why it failed."""
+    try:
+        await _run(edge, found)
+    except Exception as error:
+        if is_transient(error):
+            raise
+        values = {"state": "dead", "attempts": table.c.attempts + 1, "error": _storable(error_text(error)[:4000])}
+        async with db.write() as session:
+            await session.execute(update(table).where(table.c.id == found.id).values(values))
+        return False
+    return True
+
+
+async def _run(edge: Replayer, found: Letter) -> None:
+    """Run a letter; a deadlock or a lock that is not free in time says nothing about it."""
+    for attempt in range(1, TRANSIENT_ATTEMPTS):
+        try:
+            await edge.replay(found, finish=_remover(found.id))
+            return
+        except Exception as error:
+            if not is_transient(error):
+                raise
+        await asyncio.sleep(RETRY_SECONDS * attempt)
+    await edge.replay(found, finish=_remover(found.id))
 
 
 async def _next(session: ReadSession, *, skip: set[tuple[str, str]], key: str | None) -> list[Letter]:

@@ -111,8 +111,10 @@ class Edge:
             event = subscription.event.decode(record.value or b"", Envelope.from_headers(record.headers))
             UUID(event.envelope.id)
             wanted = subscription.where is None or subscription.where(event)
-        except Exception as error:  # nothing that one record holds may stop its partition
+        except UndecodableError as error:
             return Message(record, wire_type, subscription, None, fault=str(error))
+        except Exception as error:  # nothing that one record holds may stop its partition
+            return Message(record, wire_type, subscription, None, fault=dead_letters.error_text(error))
         if not wanted:
             self._count(wire_type, "ignored")
             return None
@@ -201,7 +203,7 @@ class Edge:
         return fresh
 
     async def _bury(self, message: Message, failure: Exception) -> None:
-        error = f"{type(failure).__name__}: {failure}"
+        error = dead_letters.error_text(failure)
         async with self._db.write() as session:
             row = dead_letters.letter(message.record, message.type, state="dead", error=error, attempts=ATTEMPTS)
             await dead_letters.store(session, [row])

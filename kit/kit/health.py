@@ -59,7 +59,7 @@ async def health(request: Request) -> Response:
             _publish(service.name, waiting, age, letters)
     except Exception as error:
         checks["database"] = {"ok": False, "reason": type(error).__name__}
-    checks |= {name: {"ok": ok} for name, ok in service.role_checks().items()}
+    checks |= {name: {"ok": ok} for name, ok in service.degraded_checks().items()}
     status = "ok" if all(check["ok"] for check in checks.values()) else "degraded"
     return JSONResponse({"service": service.name, "status": status, "checks": checks})
 
@@ -72,6 +72,8 @@ async def prometheus(request: Request) -> Response:
 
 async def _measure(service: Any) -> None:
     """Ask the database for what only it knows. When it does not answer, the last values stay."""
+    for name, check in service.checks.items():
+        metrics.DEPENDENCY_UP.labels(service.name, name).set(check())
     with contextlib.suppress(Exception):
         async with asyncio.timeout(PROBE_SECONDS), service.db.read() as session:
             waiting, age = await outbox.pending(session)

@@ -79,9 +79,12 @@ class RequestMiddleware:
             if scope["path"] in QUIET:
                 await self._app(scope, receive, send_with_id)
                 return
-            name = f"{scope['method']} {scope['path']}"
-            with tracing.span(name, traceparent, kind=SpanKind.SERVER, request_id=request_id):
-                await self._app(scope, self._limited(scope, receive), send_with_id)
+            method = scope["method"]
+            with tracing.span(method, traceparent, kind=SpanKind.SERVER, request_id=request_id) as span:
+                try:
+                    await self._app(scope, self._limited(scope, receive), send_with_id)
+                finally:
+                    span.update_name(f"{method} {problems.route_of(scope)}")  # known only now
         except Exception as error:
             answer = await problems.unexpected(Request(scope), error)
             if started:
@@ -106,7 +109,7 @@ class RequestMiddleware:
         return limited
 
     def _measure(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = problems.route_of(scope)
         if route in QUIET:
             return
         metrics.HTTP_REQUESTS.labels(self._service, scope["method"], route, status).inc()

@@ -82,11 +82,6 @@ def now_plus(seconds: float) -> Any:
     return func.now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
-def due_now() -> dict[str, Any]:
-    """Column values of a row that any worker may take at once."""
-    return {"due_at": func.now(), "lease_token": None, "leased_until": None}
-
-
 def finished() -> dict[str, Any]:
     """Column values of a row with nothing left to do."""
     return {"due_at": None, "lease_token": None, "leased_until": None}

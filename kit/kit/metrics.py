@@ -40,6 +40,9 @@ COALESCED = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
 )
 
+DEPENDENCY_UP = Gauge(
+    "atelier_dependency_up", "1 while a server answers that a service can do without.", ["service", "dependency"]
+)
 HTTP_REQUESTS = Counter("atelier_http_requests_total", "HTTP requests.", ["service", "method", "route", "status"])
 HTTP_SECONDS = Histogram(
     "atelier_http_seconds",
@@ -49,4 +52,7 @@ HTTP_SECONDS = Histogram(
 )
 INVARIANT_VIOLATIONS = Gauge(
     "atelier_invariant_violations", "Rows that contradict an invariant.", ["service", "invariant"]
+)
+INVARIANT_CHECKED = Gauge(
+    "atelier_invariant_checked_timestamp_seconds", "When an invariant was last checked.", ["service", "invariant"]
 )

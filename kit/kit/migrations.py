@@ -1,7 +1,7 @@
 """Database migrations: one Alembic history per service, run by ``migrate``, never at the start of a deployed service.
 
 Every migration takes locks with a timeout, so that it fails instead of queueing behind a long transaction and blocking
-everyone else.
+everyone else; once it has them, it may take as long as it needs.
 """
 
 from pathlib import Path
@@ -20,11 +20,16 @@ from kit.database import Database
 
 LOCK_TIMEOUT = "5s"
 MIGRATION_LOCK = 0x_A7E1_1E4C
+# CHECK constraints are compared by name only when asked for.
+COMPARISON = {
+    "compare_type": True,
+    "autogenerate_plugins": ["alembic.autogenerate.*", "alembic.ext.checkconstraint_byname"],
+}
 
 
 async def upgrade(db: Database, folder: Path) -> list[str]:
     """Bring the database to the newest revision; returns the revisions that were applied."""
-    async with db.engine.connect() as connection:
+    async with db.patient() as connection:
         return await connection.run_sync(_upgrade, folder)
 
 
@@ -33,7 +38,7 @@ async def drift(db: Database, metadata: MetaData) -> list[Any]:
     from alembic.autogenerate import compare_metadata
 
     def compare(connection: Connection) -> list[Any]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": False})
+        context = MigrationContext.configure(connection, opts={**COMPARISON, "compare_server_default": False})
         return list(compare_metadata(context, _combined(metadata)))
 
     async with db.engine.connect() as connection:
@@ -47,7 +52,7 @@ async def generate(db: Database, folder: Path, metadata: MetaData, message: str)
     def write(connection: Connection) -> Path:
         from alembic.autogenerate import produce_migrations, render_python_code
 
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "sqlalchemy_module_prefix": "sa."})
+        context = MigrationContext.configure(connection, opts={**COMPARISON, "sqlalchemy_module_prefix": "sa."})
         changes = produce_migrations(context, _combined(metadata))
         assert changes.upgrade_ops is not None
         assert changes.downgrade_ops is not None
@@ -102,7 +107,6 @@ def _upgrade(connection: Connection, folder: Path) -> list[str]:
         applied.extend(step.revision.revision for step in planned)
         return planned
 
-    connection.detach()  # from the pool, so that the lock and the timeout end with the connection
     with EnvironmentContext(_config(folder), script, fn=steps) as environment:
         connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})

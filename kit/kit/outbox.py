@@ -5,7 +5,7 @@ the calls. Before an event is added, the row that is the event's key must be loc
 the events of one key in order across transactions.
 """
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.database import ReadSession, WriteSession
@@ -62,13 +62,19 @@ async def pending(session: ReadSession) -> tuple[int, float]:
 
 
 async def resend(session: WriteSession, *, since_seconds: float) -> int:
-    """Send kept events of the last ``since_seconds`` again: the tool for a lost topic. Needs ``OUTBOX_KEEP``."""
-    result = await session.execute(
-        update(outbox)
+    """Send kept events of the last ``since_seconds`` again: the tool for a lost topic. Needs ``OUTBOX_KEEP``.
+
+    They get new ids, so that the relay finds them where it looks, in their old order; and wait as of now.
+    """
+    kept = (
+        delete(outbox)
         .where(outbox.c.sent_at > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, since_seconds))
-        .values(sent_at=None)
-        .returning(outbox.c.id)
+        .returning(outbox)
+        .cte()
     )
+    columns = ("topic", "key", "headers", "value")
+    again = select(*(kept.c[name] for name in columns)).order_by(kept.c.id)
+    result = await session.execute(insert(outbox).from_select(columns, again).returning(outbox.c.id))
     return len(result.all())
 
 

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from starlette.types import Scope
 
 from kit.database import is_transient
 
@@ -41,6 +42,11 @@ class Problem(Exception):  # noqa: N818 - the term of RFC 9457
         self.detail = detail
         self.headers = headers or {}
         self.extra = extra
+
+
+def route_of(scope: Scope) -> str:
+    """The template of a request's route, for logs, traces and metrics: a path may hold a ticket that is still valid."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 def response(request: Request, problem: Problem) -> JSONResponse:
@@ -98,10 +104,10 @@ async def unexpected(request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     if is_transient(error):
-        log.warning("request.delayed", path=request.url.path, reason=repr(error))
+        log.warning("request.delayed", route=route_of(request.scope), reason=repr(error))
         detail = "A server this request needs is away. Nothing was lost; try again shortly."
         return response(request, Problem(503, "temporarily_unavailable", detail, headers={"Retry-After": "2"}))
-    log.error("request.failed", path=request.url.path, exc_info=error)
+    log.error("request.failed", route=route_of(request.scope), exc_info=error)
     return response(request, Problem(500, "internal_error", "Something went wrong on our side; it has been logged."))
 
 

@@ -2,19 +2,20 @@
 
 One relay per service is active: it holds an advisory lock on the connection that also deletes, so whoever loses the
 lock loses the power to delete. Rows are never read "after the last id", because transactions commit out of id order:
-each poll starts at the id below which no running transaction can commit one, and once a second the whole table is
-scanned.
+each poll starts at the id below which nothing waits and no running transaction can commit anything, and once a second
+the whole table is scanned. Events of a topic that is missing wait by themselves.
 """
 
 import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Mapping
 
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from kit import metrics, pacing
 from kit.database import Database, is_transient
@@ -26,13 +27,16 @@ BATCH = 500
 POLL_SECONDS = 0.1
 FULL_SCAN_SECONDS = 1.0
 STANDBY_SECONDS = 1.0
+METADATA_SECONDS = 1.0  # how long a topic that the producer does not know yet holds up the others
+ABSENT_SECONDS = 10.0
+MIN_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 10.0
 REQUEST_TIMEOUT_MS = 10_000  # how long a broker that stands still holds up its partitions once others lead them
 
 _SELECT = (
     "SELECT id, topic, key, headers, value,"
     " (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint) AS oldest_running"
-    " FROM outbox WHERE id >= $1 AND sent_at IS NULL ORDER BY id LIMIT $2"
+    " FROM outbox WHERE id >= $1 AND sent_at IS NULL AND topic <> ALL($2::text[]) ORDER BY id LIMIT $3"
 )
 _DONE = "WITH done AS ({}) SELECT pg_current_xact_id()::text::bigint"
 _DELETE = _DONE.format("DELETE FROM outbox WHERE id = ANY($1::bigint[])")
@@ -40,10 +44,11 @@ _KEEP = _DONE.format("UPDATE outbox SET sent_at = now() WHERE id = ANY($1::bigin
 
 
 class _Floor:
-    """The id below which no event can appear any more.
+    """The id below which no event can appear any more, and none waits but those of absent topics.
 
-    An id that is missing below one that was seen belongs to a transaction that ran at that moment. The relay's own
-    next transaction is younger than all of those: once the database runs none that is older, the gap stays empty.
+    A full scan finds those once their topic is there, and lowers it. An id that is missing below one that was seen
+    belongs to a transaction that ran at that moment. The relay's own next transaction is younger than all of those:
+    once the database runs none that is older, the gap stays empty.
     """
 
     def __init__(self) -> None:
@@ -55,10 +60,42 @@ class _Floor:
         if self._seen is not None and oldest_running >= self._seen[1]:
             self.id = max(self.id, min(first, self._seen[0]))
             self._seen = None
+        self.id = min(self.id, first)
 
     def done(self, *, last: int, transaction: int) -> None:
         """Rows up to ``last`` were seen before ``transaction`` began."""
         self._seen = self._seen or (last, transaction)
+
+
+class _Absent:
+    """The topics that Kafka does not have. Their events wait and hold up no others."""
+
+    def __init__(self, service: str) -> None:
+        self.topics: set[str] = set()
+        self._service = service
+        self._look_again = 0.0
+
+    def forget_in_time(self) -> None:
+        """Look for all topics again, if it is time."""
+        if time.monotonic() >= self._look_again:
+            self.topics.clear()
+
+    async def look(self, producer: AIOKafkaProducer, names: Mapping[str, str]) -> None:
+        """Note which topics, by their name in Kafka, are absent; a topic that the producer knows costs nothing."""
+        present = await asyncio.gather(*(_exists(producer, name) for name in names))
+        found = {topic for topic, is_there in zip(names.values(), present, strict=True) if not is_there}
+        if found - self.topics:
+            log.warning("relay.waiting", service=self._service, reason="topics are missing", topics=sorted(found))
+            self._look_again = time.monotonic() + ABSENT_SECONDS
+        self.topics |= found
+
+
+async def _exists(producer: AIOKafkaProducer, name: str) -> bool:
+    try:
+        async with asyncio.timeout(METADATA_SECONDS):
+            return bool(await producer.partitions_for(name))
+    except (TimeoutError, UnknownTopicOrPartitionError):
+        return False
 
 
 class Relay:
@@ -81,12 +118,14 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled; lost servers are waited for."""
-        backoff = 0.2
+        backoff = MIN_BACKOFF_SECONDS
         while True:
+            began = time.monotonic()
             try:
                 await self._hold_and_relay()
-                backoff = 0.2
             except Exception as error:
+                if time.monotonic() - began > MAX_BACKOFF_SECONDS:
+                    backoff = MIN_BACKOFF_SECONDS
                 if not (is_transient(error) or isinstance(error, KafkaError)):
                     log.exception("relay.failed", service=self._service)
                 else:
@@ -124,16 +163,20 @@ class Relay:
             await _close(connection)
 
     async def _relay(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> None:
-        floor, last_full_scan = _Floor(), 0.0
+        floor, absent = _Floor(), _Absent(self._service)
+        last_full_scan = 0.0
         while True:
             self._wake.clear()
             start = floor.id
             if time.monotonic() - last_full_scan >= FULL_SCAN_SECONDS:
                 start, last_full_scan = 0, time.monotonic()
-            rows = await connection.fetch(_SELECT, start, BATCH)
+                absent.forget_in_time()  # only here: what waits behind a topic must not overtake it
+            rows = await connection.fetch(_SELECT, start, list(absent.topics), BATCH)
             if rows:
                 floor.read(first=rows[0]["id"], oldest_running=rows[0]["oldest_running"])
-                transaction = await self._send(connection, producer, rows)
+                await absent.look(producer, {self._prefix + row["topic"]: row["topic"] for row in rows})
+                ready = [row for row in rows if row["topic"] not in absent.topics]
+                transaction = await self._send(connection, producer, ready)
                 floor.done(last=rows[-1]["id"], transaction=transaction)
             if len(rows) < BATCH:
                 await pacing.rest_after(len(rows))
@@ -145,21 +188,25 @@ class Relay:
     async def _send(
         self, connection: asyncpg.Connection, producer: AIOKafkaProducer, rows: list[asyncpg.Record]
     ) -> int:
-        """Send and put away all rows; returns the transaction that put them away."""
-        futures = [
-            await producer.send(
-                self._prefix + row["topic"],
-                row["value"],
-                key=row["key"].encode(),
-                headers=[(name, value.encode()) for name, value in json.loads(row["headers"]).items()],
-            )
-            for row in rows
-        ]
+        """Send and put away rows, in order until one is refused; returns the transaction that put them away."""
+        futures, failures = [], []
+        for row in rows:
+            try:
+                future = await producer.send(
+                    self._prefix + row["topic"],
+                    row["value"],
+                    key=row["key"].encode(),
+                    headers=[(name, value.encode()) for name, value in json.loads(row["headers"]).items()],
+                )
+            except KafkaError as error:
+                failures.append(error)
+                break
+            futures.append(future)
         outcomes = await asyncio.gather(*futures, return_exceptions=True)
-        failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         sent = [
-            row["id"] for row, outcome in zip(rows, outcomes, strict=True) if not isinstance(outcome, BaseException)
+            row["id"] for row, outcome in zip(rows, outcomes, strict=False) if not isinstance(outcome, BaseException)
         ]
+        failures += [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         transaction = int(await connection.fetchval(self._done, sent))
         metrics.EVENTS_SENT.labels(self._service).inc(len(sent))
         if failures:

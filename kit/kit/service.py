@@ -6,7 +6,7 @@ API, consumer, relay and workers are roles of one process; ``serve --roles`` run
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,8 @@ class Service:
     """One of the five. ``topics`` are those it writes; those it reads follow from ``subscriptions``.
 
     ``lock`` locks the parent rows of a batch's events in id order, so that the handlers of a batch, which run one
-    after the other in a transaction, cannot deadlock with workers or with other replicas.
+    after the other in a transaction, cannot deadlock with workers or with other replicas. ``checks`` tell whether what
+    the service can do without for a time is there, such as Redis; they are called often and must not wait.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Service:
     background: Sequence[Background] = ()
     on_start: Sequence[Background] = ()
     on_close: Sequence[Closer] = ()
+    checks: Mapping[str, Callable[[], bool]] = field(default_factory=dict)
     verifier: Verifier | None = None
     description: str = ""
     body_limits: dict[str, int] = field(default_factory=dict)
@@ -115,9 +117,9 @@ class Service:
         """Topics that this service reads."""
         return topics_of(self.subscriptions)
 
-    def role_checks(self) -> dict[str, bool]:
-        """Whether the roles of this process do their work; for ``/health``."""
-        checks = {}
+    def degraded_checks(self) -> dict[str, bool]:
+        """Whether the roles of this process do their work, and what they can do without is there; for ``/health``."""
+        checks = {name: check() for name, check in self.checks.items()}
         if "consumer" in self.roles and self.subscriptions:
             checks["consumer"] = self.consumer.assigned
         if "relay" in self.roles:

@@ -34,6 +34,11 @@ class Signals:
         self._outgoing: list[dict[str, Any]] = []
         self._sending: asyncio.Task[None] | None = None
         self.connected = False
+        self._answered = True
+
+    def reachable(self) -> bool:
+        """Whether Redis answered when it was last spoken to; for ``/health``."""
+        return self._answered
 
     def send(self, *messages: tuple[str, dict[str, Any]]) -> None:
         """Publish without waiting; while Redis is away only listeners of this process hear it."""
@@ -48,8 +53,11 @@ class Signals:
         """Send everything that waits in one message, until nothing does."""
         while self._outgoing:
             waiting, self._outgoing = self._outgoing, []
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
+            try:
                 await self._redis.publish(self._channel, json.dumps(waiting))
+                self._answered = True
+            except (RedisError, OSError, TimeoutError):
+                self._answered = False
             await pacing.rest_after(len(waiting))
 
     @contextlib.contextmanager
@@ -70,7 +78,7 @@ class Signals:
             try:
                 async with self._redis.pubsub() as subscription:
                     await subscription.subscribe(self._channel)
-                    self.connected = True
+                    self.connected = self._answered = True
                     while True:
                         message = await subscription.get_message(ignore_subscribe_messages=True, timeout=5.0)
                         if message is not None:
@@ -78,7 +86,7 @@ class Signals:
             except (RedisError, OSError, TimeoutError) as error:
                 if self.connected:
                     log.warning("redis.lost", reason=repr(error))
-                self.connected = False
+                self.connected = self._answered = False
             await asyncio.sleep(RECONNECT_SECONDS)
 
     def _dispatch(self, signals: Iterable[dict[str, Any]]) -> None:

@@ -37,6 +37,7 @@ outbox = Table(
     Column("value", LargeBinary, nullable=False),
     _moment("created_at"),
     _moment("sent_at", nullable=True),
+    Index("outbox_unsent", "id", postgresql_where=text("sent_at IS NULL")),
     Index("outbox_sent_at", "sent_at", postgresql_where=text("sent_at IS NOT NULL")),
 )
 

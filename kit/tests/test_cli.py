@@ -77,7 +77,7 @@ class TestDatabase:
         assert "extra" in out
 
     async def test_invariants_that_hold_and_that_do_not(self, toy: Service, run: Run) -> None:
-        assert await run("invariants") == (0, "toy: all 3 invariants hold", "")
+        assert await run("invariants") == (0, "toy: all 4 invariants hold", "")
         await toy.edge.handle(records(MarkErased(thing="a")))
 
         code, out, _ = await run("invariants")
@@ -125,6 +125,27 @@ class TestDeadLetters:
         assert await run("dead-letters", "replay", "--key", "a") == (0, "2 handled, 0 keys failed again", "")
         assert await counts(toy) == {"a": 5001, "b": 1}
 
+    async def test_an_id_replays_that_letter_alone_and_never_before_an_earlier_one_of_its_key(
+        self, toy: Service, run: Run
+    ) -> None:
+        await toy.edge.handle(records(MarkMade(thing="poison")))
+        _, out, _ = await run("dead-letters", "list", "--key", "a")
+        dead, parked = (line.split()[0] for line in out.splitlines())
+        async with toy.db.write() as session:
+            await session.execute(text("ALTER TABLE counts DROP CONSTRAINT counts_below_thousand"))
+
+        code, _, err = await run("dead-letters", "replay", parked)
+        assert (code, f"waits behind {dead}" in err) == (1, True)
+        code, out, _ = await run("dead-letters", "replay", dead)
+        assert (code, out.startswith(f"{dead} handled")) == (0, True)
+        assert await counts(toy) == {"a": 5000, "b": 1}
+        assert await letters(toy) == [("parked", "a"), ("dead", "poison")]
+
+        _, out, _ = await run("dead-letters", "list", "--key", "poison")
+        poison = out.split()[0]
+        code, out, _ = await run("dead-letters", "replay", poison)
+        assert (code, out) == (1, f"{poison} failed again; `dead-letters show {poison}` says why")
+
     async def test_a_dropped_letter_is_gone(self, toy: Service, run: Run) -> None:
         code, out, _ = await run("dead-letters", "drop", await self.first(run))
         assert code == 0
@@ -132,9 +153,12 @@ class TestDeadLetters:
         assert await letters(toy) == [("parked", "a")]
 
     @pytest.mark.parametrize("action", ["show", "drop"])
-    async def test_a_letter_must_be_named_and_exist(self, run: Run, action: str) -> None:
+    async def test_a_letter_must_be_named(self, run: Run, action: str) -> None:
         code, _, err = await run("dead-letters", action)
         assert (code, "needs the id" in err) == (2, True)
+
+    @pytest.mark.parametrize("action", ["show", "drop", "replay"])
+    async def test_a_letter_must_exist(self, run: Run, action: str) -> None:
         assert await run("dead-letters", action, "999999") == (1, "", "there is no letter 999999")
 
 
@@ -147,8 +171,11 @@ class TestKafka:
 
         async with toy.db.write() as session:
             await session.execute(text("UPDATE outbox SET sent_at = now() - interval '5 minutes'"))
-        assert await run("outbox", "resend", "--since", "1") == (0, "0 events will be sent again", "")
-        assert await run("outbox", "resend", "--since", "10") == (0, "1 events will be sent again", "")
+        code, out, err = await run("outbox", "resend", "--since", "10")
+        assert (code, out, len(err.splitlines()), "TOY_OUTBOX_KEEP" in err) == (1, "", 1, True)
+        keep = {"TOY_OUTBOX_KEEP": "PT1H"}
+        assert await run("outbox", "resend", "--since", "1", **keep) == (0, "0 events will be sent again", "")
+        assert await run("outbox", "resend", "--since", "10", **keep) == (0, "1 events will be sent again", "")
 
     async def test_rewind_moves_a_stopped_service_and_refuses_a_running_one(
         self, toy_on_kafka: Service, run: Run

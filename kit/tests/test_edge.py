@@ -1,6 +1,7 @@
 """The consumer edge against a real PostgreSQL: every record ends in exactly one outcome."""
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -150,6 +151,27 @@ class TestDeadLetters:
         assert await counts(toy) == {"b": 1}
         assert await letters(toy) == [("dead", "a")]
 
+    async def test_what_a_customer_wrote_reaches_neither_the_letter_nor_the_log(self, toy: Service) -> None:
+        async def reads_strictly(_session, events: list[MarkMade]) -> None:
+            for event in events:
+                TypeAdapter(int).validate_python(event.note)
+
+        wrote = "a portrait of ada@example.com"
+        edge = Edge(toy.db, service="toy", subscriptions=[on(MarkMade, reads_strictly)])
+        unreadable, refused = records(MarkMade(thing="a"), MarkMade(thing="b", note=wrote))
+        unreadable = FakeRecord(
+            unreadable.topic, b"a", json.dumps({"thing": "a", "weight": wrote}).encode(), unreadable.headers
+        )
+
+        with structlog.testing.capture_logs() as logs:
+            await edge.handle([unreadable, refused])
+
+        async with toy.db.read() as session:
+            errors = [letter.error for letter in await dead_letters.find(session)]
+        assert ["weight" in errors[0], "valid integer" in errors[1]] == [True, True]
+        assert "ada@example.com" not in str(errors)
+        assert "ada@example.com" not in str([entry["error"] for entry in logs])
+
     async def test_a_failure_of_our_own_is_told_and_repeated_slowly(
         self, toy: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -183,6 +205,30 @@ class TestDeadLetters:
 
 
 class TestTransientFailures:
+    async def test_a_lock_that_is_taken_while_a_letter_is_replayed_is_no_failure_of_the_letter(
+        self, toy: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "LOCK_TIMEOUT", "50ms")
+        impatient = build(toy.settings)
+        await toy.edge.handle(records(MarkMade(thing="a", weight=5000)))
+        async with toy.db.write() as session:
+            await session.execute(text("ALTER TABLE counts DROP CONSTRAINT counts_below_thousand"))
+
+        async with toy.db.write() as session:
+            await session.execute(text("LOCK TABLE counts IN ACCESS EXCLUSIVE MODE"))
+            monkeypatch.setattr(dead_letters, "RETRY_SECONDS", 0.0)
+            with pytest.raises(DBAPIError, match="lock timeout"):
+                await dead_letters.replay(impatient.db, impatient.edge)
+            monkeypatch.setattr(dead_letters, "TRANSIENT_ATTEMPTS", 1000)
+            replaying = asyncio.create_task(dead_letters.replay(impatient.db, impatient.edge))
+            await asyncio.wait([replaying], timeout=0.2)
+            assert not replaying.done()
+        assert await replaying == (1, 0)
+        await impatient.db.close()
+
+        assert await counts(toy) == {"a": 5000}
+        assert await letters(toy) == []
+
     async def test_a_lock_timeout_repeats_the_batch_and_loses_nothing(
         self, toy: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -55,6 +55,18 @@ async def test_roles_that_this_process_does_not_have_are_no_reason_to_complain(t
         assert (await http.get("/health")).json()["status"] == "ok"
 
 
+@pytest.mark.parametrize(("up", "status"), [(True, "ok"), (False, "degraded")])
+async def test_what_a_service_can_do_without_degrades_it_and_is_a_metric(toy: Service, up: bool, status: str) -> None:
+    richer = replace(toy, roles=frozenset({"api"}), checks={"redis": lambda: up})
+    async with testing.client(richer) as http:
+        health = (await http.get("/health")).json()
+        metrics = (await http.get("/metrics")).text
+
+        assert (await http.get("/readyz")).status_code == 200
+    assert (health["status"], health["checks"]["redis"]) == (status, {"ok": up})
+    assert f'atelier_dependency_up{{dependency="redis",service="toy"}} {float(up)}' in metrics
+
+
 @pytest.mark.parametrize("check", ["outbox", "dead_letters"])
 async def test_old_events_and_dead_letters_degrade(toy: Service, check: str) -> None:
     toy.roles = frozenset({"api"})

@@ -8,10 +8,13 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 from pydantic import BaseModel, SecretStr
 
-from kit import http, testing
+from kit import http, testing, tracing
 from kit.http import MAX_BODY_BYTES
 from kit.problems import MEDIA_TYPE, Problem
 from kit.service import Service
@@ -42,6 +45,10 @@ def app() -> FastAPI:
     @app.get("/broken")
     async def broken() -> None:
         raise RuntimeError("the secret is s3same")
+
+    @app.get("/sign-in/{ticket}")
+    async def sign_in(ticket: str, away: bool) -> None:
+        raise ConnectionRefusedError if away else RuntimeError
 
     @app.get("/away")
     async def away() -> None:
@@ -87,6 +94,26 @@ class TestRequestId:
         with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
             await client.get("/broken", headers={"X-Request-Id": "req-1"})
         assert [entry["request_id"] for entry in logs if entry["event"] == "request.failed"] == ["req-1"]
+
+
+class TestSecretsInPaths:
+    @pytest.mark.parametrize("away", [True, False])
+    async def test_logs_and_spans_name_the_route_and_never_the_path(
+        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, away: bool
+    ) -> None:
+        exporter, provider = InMemorySpanExporter(), TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("test"))
+
+        with structlog.testing.capture_logs() as logs:
+            await client.get(f"/sign-in/t1cket?away={away}")
+
+        (span,) = exporter.get_finished_spans()
+        assert span.name == "GET /sign-in/{ticket}"
+        assert [entry["route"] for entry in logs] == ["/sign-in/{ticket}"]
+        assert "t1cket" not in span.to_json()
+        assert "t1cket" not in str([{**entry, "exc_info": None} for entry in logs])
+        provider.shutdown()
 
 
 class TestBodyLimit:

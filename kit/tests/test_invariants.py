@@ -1,6 +1,7 @@
 """Invariants: what contradicts them is found, counted and told."""
 
 import asyncio
+import time
 
 import pytest
 import structlog
@@ -39,6 +40,7 @@ class TestCheck:
         [
             ("UPDATE outbox SET created_at = now() - interval '6 minutes'", "outbox_is_drained"),
             ("UPDATE dead_letters SET created_at = now() - interval '22 days'", "dead_letters_are_handled"),
+            ("INSERT INTO inbox VALUES (uuidv7(- interval '32 days'))", "inbox_is_pruned"),
         ],
     )
     async def test_the_kernel_has_its_own(self, toy: Service, broken: str, name: str) -> None:
@@ -73,16 +75,26 @@ class TestWatch:
             "counts_are_positive"
         }
 
-    async def test_a_query_that_fails_does_not_end_the_watch(
+    async def test_one_that_cannot_be_checked_hides_no_other(
         self, toy: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(invariants, "INTERVAL_SECONDS", 0.02)
         broken = Invariant("broken", "Nothing.", "SELECT * FROM no_such_table")
+        before = time.time()
+        await toy.edge.handle(records(MarkErased(thing="a")))
+
+        def checked(invariant: str) -> float:
+            labels = {"service": "toy", "invariant": invariant}
+            return REGISTRY.get_sample_value("atelier_invariant_checked_timestamp_seconds", labels) or 0.0
 
         with structlog.testing.capture_logs() as logs:
-            watching = asyncio.create_task(invariants.watch(toy.db, [broken], service="toy"))
-            await eventually(lambda: len(logs) >= 2)
+            watching = asyncio.create_task(invariants.watch(toy.db, [broken, *toy.invariants], service="toy"))
+            await eventually(lambda: len(logs) >= 4)
             watching.cancel()
             await asyncio.wait([watching])
 
-        assert {entry["event"] for entry in logs} == {"invariants.skipped"}
+        assert {(entry["event"], entry["invariant"]) for entry in logs} == {
+            ("invariant.skipped", "broken"),
+            ("invariant.violated", "counts_are_positive"),
+        }
+        assert before <= checked("broken") < checked("counts_are_positive")

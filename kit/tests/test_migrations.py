@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, MetaData, Table, Text, text
 
-from kit import migrations
+from kit import database, migrations
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.testing import Stack
@@ -95,6 +95,22 @@ class TestUpgrade:
         assert await asyncio.wait_for(migrations.upgrade(other, FOLDER), 2) == [REVISION]
         await other.close()
 
+    async def test_a_statement_may_take_longer_than_those_of_a_running_service(
+        self, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(database, "COMMAND_TIMEOUT_SECONDS", 0.1)
+        folder = tmp_path / "migrations"
+        shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        (slow,) = (folder / "versions").glob("*.py")
+        slow.write_text(
+            slow.read_text().replace("def downgrade", "    op.execute('SELECT pg_sleep(0.5)')\n\n\ndef downgrade")
+        )
+        db = Database(url, name="toy")
+
+        assert await migrations.upgrade(db, folder) == [REVISION]
+
+        await db.close()
+
     async def test_later_transactions_have_the_usual_lock_timeout(self, db: Database) -> None:
         await migrations.upgrade(db, FOLDER)
         async with db.read() as session:
@@ -113,6 +129,19 @@ class TestDrift:
         differences = await migrations.drift(db, changed)
 
         assert sorted(difference[0] for difference in differences) == ["add_column", "add_table"]
+
+    @pytest.mark.parametrize("name", ["counts_below_thousand", "counts_above_nothing"])
+    async def test_a_check_constraint_that_only_one_side_has_is_noticed(self, db: Database, name: str) -> None:
+        await migrations.upgrade(db, FOLDER)
+        async with db.write() as session:
+            await session.execute(text("ALTER TABLE counts DROP CONSTRAINT IF EXISTS counts_below_thousand"))
+            await session.execute(text(f"ALTER TABLE counts ADD CONSTRAINT {name} CHECK (count < 1000)"))
+
+        differences = await migrations.drift(db, metadata)
+
+        assert {difference[0] for difference in differences} == (
+            set() if name == "counts_below_thousand" else {"remove_constraint", "add_constraint"}
+        )
 
     async def test_a_migration_is_written_from_the_difference_and_closes_it(self, db: Database, tmp_path: Path) -> None:
         folder = tmp_path / "migrations"

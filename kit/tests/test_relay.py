@@ -1,26 +1,40 @@
 """The producer edge on Apache Kafka: what was committed is sent, in order per key, whatever dies in between."""
 
 import json
+import time
 from datetime import timedelta
+from typing import Any, ClassVar
 
 import pytest
+import structlog
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from sqlalchemy import text
 
-from kit import outbox, relay, testing
+from kit import outbox, relay, testing, topics
 from kit.outbox import MAX_VALUE_BYTES, EventTooLargeError
 from kit.service import Service
 from kit.testing import Stack, emitted, eventually
+from shared.contract import Event, Topic
 from toy.app import ToySettings, build
-from toy.events import MARKS, MarkErased, MarkMade
+from toy.events import MARKS, MarkMade
 from toy.reading import counts, ids_of, log_of, make_topics, pending, settled, uncommitted
 
 RELAY = frozenset({"relay"})
 CONSUMER = frozenset({"consumer"})
+LAMPS = Topic("toy.lamps", key="lamp", partitions=1)
 
 
-async def emit(toy: Service, *events: MarkMade | MarkErased) -> None:
+class LampLit(Event):
+    """Its topic is missing until a test makes it."""
+
+    topic: ClassVar[Topic] = LAMPS
+
+    lamp: str
+    number: int = 0
+
+
+async def emit(toy: Service, *events: Event) -> None:
     async with toy.db.write() as session:
         for event in events:
             outbox.add(session, event)
@@ -88,6 +102,38 @@ class TestOrder:
         assert notes == [str(number) for number in range(2 * relay.BATCH + 7)]
 
 
+class TestMissingTopic:
+    async def test_it_holds_up_no_other_topic_and_nothing_is_sent_twice(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(relay, "FULL_SCAN_SECONDS", 0.05)
+        toy, toy.roles = toy_on_kafka, RELAY
+        async with toy.running():
+            await emit(toy, MarkMade(thing="a"), *(LampLit(lamp="a") for _ in range(relay.BATCH)), MarkMade(thing="b"))
+            await eventually(lambda: _waiting(toy, relay.BATCH))
+            await emit(toy, MarkMade(thing="c"))
+            await eventually(lambda: _waiting(toy, relay.BATCH))
+
+        assert sorted((await ids_of(toy, MARKS)).values()) == [1, 1, 1]
+
+    async def test_its_events_are_sent_in_order_once_it_is_made(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(relay, "ABSENT_SECONDS", 0.2)
+        toy, toy.roles = toy_on_kafka, RELAY
+        numbers = range(3 * relay.BATCH)
+        async with toy.running():
+            await emit(toy, *(LampLit(lamp="a", number=number) for number in numbers), MarkMade(thing="a"))
+            await eventually(lambda: _waiting(toy, len(numbers)))
+            settings = toy.settings
+            await topics.ensure(settings.kafka_bootstrap, [LAMPS], prefix=settings.kafka_topic_prefix, replication=1)
+            await eventually(lambda: _fewer_wait(toy, len(numbers)))
+            monkeypatch.setattr(relay, "FULL_SCAN_SECONDS", 3600)
+            await eventually(lambda: _drained(toy))
+
+        assert [json.loads(record.value)["number"] for record in await log_of(toy, LAMPS)] == list(numbers)
+
+
 class TestCrashes:
     async def test_events_committed_while_no_relay_runs_are_sent_at_the_next_start(self, toy_on_kafka: Service) -> None:
         toy = toy_on_kafka
@@ -121,6 +167,24 @@ class TestCrashes:
             await eventually(lambda: _handled(toy, "a"))
             await eventually(lambda: _acknowledged(again))
         assert await counts(toy) == {"a": 1}
+
+
+class TestWaiting:
+    async def test_a_relay_that_worked_for_long_tries_again_at_once(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(relay, "MAX_BACKOFF_SECONDS", 0.3)
+        toy, toy.roles = toy_on_kafka, RELAY
+        with structlog.testing.capture_logs() as logs:
+            async with toy.running():
+                for interruption in (1, 2):
+                    await eventually(lambda: toy.relay.active)
+                    began = time.monotonic()
+                    await eventually(lambda began=began: time.monotonic() - began > 0.3)
+                    await _terminate_lock_holder(toy)
+                    await eventually(lambda interruption=interruption: len(_waits(logs)) == interruption, timeout=20)
+
+        assert _waits(logs) == [relay.MIN_BACKOFF_SECONDS] * 2
 
 
 class TestLock:
@@ -163,6 +227,38 @@ class TestKeeping:
                 assert await outbox.prune(session, keep_seconds=3600) == 0
                 assert await outbox.prune(session, keep_seconds=0) >= 3
             assert await emitted(toy.db) == []
+
+    async def test_a_live_relay_sends_everything_again_without_waiting_for_full_scans(
+        self, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with testing.service("toy", ToySettings, build, stack, outbox_keep=timedelta(hours=1)) as toy:
+            await make_topics(toy)
+            toy.roles = RELAY
+            number = 4 * relay.BATCH
+            async with toy.running():
+                await emit(toy, *(MarkMade(thing="a", note=str(note)) for note in range(number)))
+                await eventually(lambda: sent(toy, number))
+                monkeypatch.setattr(relay, "FULL_SCAN_SECONDS", 3600)
+                async with toy.db.write() as session:
+                    assert await outbox.resend(session, since_seconds=60) == number
+                    assert (await outbox.pending(session))[1] < 1
+                await eventually(lambda: _drained(toy))
+
+            notes = [json.loads(record.value)["note"] for record in await log_of(toy, MARKS)]
+            assert notes == 2 * [str(note) for note in range(number)]
+
+    async def test_what_waits_is_found_without_reading_what_was_kept(self, toy: Service) -> None:
+        await _execute(
+            toy,
+            "INSERT INTO outbox (topic, key, headers, value, sent_at)"
+            " SELECT 'toy.marks', 'a', '{}', '', now() FROM generate_series(1, 5000)",
+            "ANALYZE outbox",
+        )
+        async with toy.db.read() as session:
+            plan = await session.execute(
+                text("EXPLAIN SELECT id FROM outbox WHERE id >= 0 AND sent_at IS NULL ORDER BY id LIMIT 500")
+            )
+            assert "outbox_unsent" in "".join(plan.scalars())
 
 
 class TestRecords:
@@ -234,6 +330,18 @@ async def _terminate_lock_holder(toy: Service) -> None:
             )
         )
         assert ended.scalars().all() == [True]
+
+
+async def _waiting(toy: Service, number: int) -> bool:
+    return await pending(toy) == number
+
+
+def _waits(logs: list[Any]) -> list[float]:
+    return [entry["retry_seconds"] for entry in logs if entry["event"] == "relay.waiting"]
+
+
+async def _fewer_wait(toy: Service, number: int) -> bool:
+    return await pending(toy) < number
 
 
 async def _drained(toy: Service) -> bool:

@@ -98,6 +98,22 @@ class TestOutage:
                 bus.send(("job_1", {"step": 1}))
                 await eventually(lambda: bus._sending is not None and bus._sending.done())
             assert not bus.connected
+            assert not bus.reachable()
+
+    async def test_who_only_sends_learns_from_sending_whether_the_server_is_there(self, infra: Infra) -> None:
+        bus = Signals(infra.valkey.url)
+
+        async def told() -> bool:
+            bus.send(("job_1", {"step": 1}))
+            await eventually(lambda: bus._sending is not None and bus._sending.done())
+            return bus.reachable()
+
+        assert await told()
+        await asyncio.to_thread(infra.valkey.kill)
+        assert not await told()
+        await asyncio.to_thread(infra.start)
+        assert await eventually(told)
+        await bus.close()
 
     async def test_a_server_that_comes_back_is_found_again(self, infra: Infra, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(signals, "RECONNECT_SECONDS", 0.05)

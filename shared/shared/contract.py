@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from shared.ids import uuid7
 
@@ -101,6 +101,14 @@ class Envelope:
             raise UndecodableError(f"a header of the record cannot be read: {error}") from error
 
 
+def faults(error: ValidationError) -> str:
+    """What was wrong where, without the input, which may be personal: errors are logged and stored."""
+    return "; ".join(
+        f"{'.'.join(map(str, fault['loc'])) or 'data'}: {fault['msg']}"
+        for fault in error.errors(include_input=False, include_url=False, include_context=False)
+    )
+
+
 def personal(**extra: Any) -> dict[str, Any]:
     """``json_schema_extra`` of a field that holds personal data."""
     return {"x-personal-data": True, **extra}
@@ -109,7 +117,7 @@ def personal(**extra: Any) -> dict[str, Any]:
 class Event(BaseModel):
     """Base of every event. Unknown fields are ignored, so that producers may add fields inside a version."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     __slots__ = ("_envelope",)  # a private attribute of pydantic costs ten times as much at every look
 
@@ -169,8 +177,8 @@ class Event(BaseModel):
 
     @classmethod
     def decode(cls, value: bytes, envelope: Envelope) -> Self:
-        """Parse the data of a record. Raises UndecodableError with the first fault."""
+        """Parse the data of a record. Raises UndecodableError that names the faults."""
         try:
             return cls.model_validate_json(value).with_envelope(envelope)
-        except ValueError as error:
-            raise UndecodableError(f"{cls.wire_type} cannot be read: {error}") from error
+        except ValidationError as error:
+            raise UndecodableError(f"{cls.wire_type} cannot be read: {faults(error)}") from None

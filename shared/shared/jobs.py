@@ -17,7 +17,7 @@ ImageQuality = Literal["standard", "hd"]
 class JobInput(BaseModel):
     """Base of all job inputs; unknown fields are refused so that a typing error is not silently ignored."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     @property
     def items(self) -> int:

@@ -1,5 +1,6 @@
 """Events: wire types come from classes, envelopes survive the wire, and what cannot be read says why."""
 
+import traceback
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any, ClassVar
 
@@ -156,6 +157,13 @@ class TestEvent:
         envelope = LampSwitchedOn(lamp_id="a").stamp().envelope
         with pytest.raises(UndecodableError, match=r"lamp-switched-on\.v1 cannot be read"):
             LampSwitchedOn.decode(value, envelope)
+
+    def test_what_is_told_of_unreadable_data_names_the_field_and_not_its_value(self) -> None:
+        data = b'{"lamp_id": "a", "watts": "ada@example.com"}'
+        envelope = LampSwitchedOn(lamp_id="a").stamp().envelope
+        with pytest.raises(UndecodableError, match=r"cannot be read: watts: .* integer") as caught:
+            LampSwitchedOn.decode(data, envelope)
+        assert "ada@example.com" not in "".join(traceback.format_exception(caught.value))
 
     def test_an_event_without_an_envelope_says_so(self) -> None:
         with pytest.raises(LookupError, match="neither emitted nor received"):

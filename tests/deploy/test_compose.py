@@ -193,6 +193,9 @@ class TestKafka:
 
         assert {environment(compose, name)[f"{name.upper()}_KAFKA_REPLICATION"] for name in SETTINGS} == {replication}
 
+    def test_sent_events_are_kept_for_the_remedy_that_the_runbook_names(self, compose: dict[str, Any]) -> None:
+        assert {environment(compose, name)[f"{name.upper()}_OUTBOX_KEEP"] for name in SETTINGS} == {"P7D"}
+
 
 class TestPostgres:
     def test_it_is_the_major_version_of_devstack(self, compose: dict[str, Any]) -> None:

@@ -219,6 +219,11 @@ class TestDataServers:
 
         assert asked == {"3"}
 
+    def test_sent_events_are_kept_for_the_remedy_that_the_runbook_names(self, manifests: list[Manifest]) -> None:
+        configs = of_kind(manifests, "ConfigMap").values()
+
+        assert {config["data"]["OUTBOX_KEEP"] for config in configs if is_settings(config)} == {"P7D"}
+
     def test_versions_are_those_of_compose(self, manifests: list[Manifest], compose: dict[str, Any]) -> None:
         images = {name: service["image"] for name, service in compose["services"].items() if "image" in service}
         kafka = of_kind(manifests, "Kafka")["kafka"]["spec"]["kafka"]["version"]

@@ -123,6 +123,7 @@ def build(settings: GatewaySettings) -> Service:
         background=(signals.run,),
         on_close=(client.close, signals.close),
         body_limits={"/v1/uploads": UPLOAD_BYTES, webhook_routes.STRIPE_PATH: webhook_routes.STRIPE_BYTES},
+        checks={"redis": signals.reachable},
         openapi_url=None,
         configure_app=configure,
     )

@@ -80,5 +80,6 @@ def build(settings: GenerationSettings) -> Service:
         invariants=INVARIANTS,
         on_start=(check_model,),
         on_close=(work.close, provider.close, blobs.close, signals.close),
+        checks={"redis": signals.reachable},
         verifier=Verifier(settings.identity_public_key, audience="generation"),
     )

@@ -1,0 +1,34 @@
+"""What the database says of a fault names tables and constraints, never what a customer wrote."""
+
+import traceback
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from kit.service import Service
+
+PERSONAL = "a portrait of ada@example.com"
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("statement", "told"),
+        [
+            ("INSERT INTO counts (thing, count) VALUES (:value, 1000)", "counts_below_thousand"),
+            ("INSERT INTO counts (thing, count) SELECT :value, 1 FROM generate_series(1, 2)", "counts_pkey"),
+            ("SELECT CAST(:value AS integer)", "invalid input for query argument"),
+            ("SELECT CAST(CAST(:value AS text) AS integer)", "invalid input syntax for type integer"),
+            ("SELECT CAST(CAST(:value AS text) AS jsonb)", "invalid input syntax for type json"),
+        ],
+    )
+    async def test_an_error_says_what_was_wrong_and_holds_no_value(
+        self, toy: Service, statement: str, told: str
+    ) -> None:
+        with pytest.raises(DBAPIError, match=told) as caught:
+            async with toy.db.write() as session:
+                await session.execute(text(statement), {"value": PERSONAL})
+
+        whole = "".join(traceback.format_exception(caught.value))
+        assert "ada@example.com" not in whole
+        assert "ada@example.com" not in repr(caught.value)
