@@ -64,11 +64,12 @@ Decision = Defer | FallBack | GiveUp | Cancel
 
 def after_failure(error: ProviderError, situation: Situation, model: Model, limits: Limits) -> Decision:
     """What to do once a call has failed."""
+    # a call that may have been made is told as such, cancelled or not: the platform books what it may have cost
+    if situation.cancelled and error.failure is not FailureClass.OUTCOME_UNKNOWN:
+        return Cancel()
     delay = _delay(error, situation, model, limits)
     if delay is None:
         return _without_the_model(error.failure, situation)
-    if situation.cancelled:
-        return Cancel()
     if error.again is Again.FREE or error.pause_seconds:
         return while_paused(error.failure, situation, situation.now + delay, limits)
     return _by(situation.now + delay, error.failure, situation)

@@ -46,6 +46,10 @@ class TestFault:
     def test_it_is_not_repeated_for_a_customer_who_cancelled(self) -> None:
         assert policy.after_failure(FAULT, situation(cancelled=True), MODEL, LIMITS) == Cancel()
 
+    def test_a_customer_who_cancelled_gets_no_fallback_either(self) -> None:
+        stopped = situation(faults=2, wants_fallback=True, cancelled=True)
+        assert policy.after_failure(FAULT, stopped, MODEL, LIMITS) == Cancel()
+
     def test_the_last_one_falls_back_if_that_is_wanted(self) -> None:
         assert policy.after_failure(FAULT, situation(faults=2, wants_fallback=True), MODEL, LIMITS) == FallBack()
 
@@ -70,6 +74,9 @@ class TestUnknownOutcome:
     def test_it_never_falls_back(self) -> None:
         wanted = situation(wants_fallback=True)
         assert policy.after_failure(outcome_unknown("gone"), wanted, MODEL, LIMITS) == GiveUp()
+
+    def test_a_cancel_does_not_hide_what_it_may_have_cost(self) -> None:
+        assert policy.after_failure(outcome_unknown("gone"), situation(cancelled=True), MODEL, LIMITS) == GiveUp()
 
 
 class TestRetryAfter:
