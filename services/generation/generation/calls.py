@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from generation import closing, model_health, policy, runs, steps
-from generation.catalogue import catalogue
 from generation.errors import ProviderError
 from generation.model_health import Pause
 from generation.models import RunState, StepState, attempts
@@ -214,7 +213,7 @@ class Calls:
             changes.release.append(step.id)
             return None
         situation = _situation(known.runs[item.job_id], step, known.attempts[step.id])
-        decision = policy.after_failure(error, situation, catalogue()[item.model], self._limits)
+        decision = policy.after_failure(error, situation, self._limits)
         changes.ended.append(_ended(failed, _outcome(error, again=isinstance(decision, Defer))))
         _follow(decision, item, error.failure, error.detail, changes)
         return Local(item) if isinstance(decision, FallBack) else None
@@ -272,7 +271,6 @@ def _situation(run: Row[Any], step: Row[Any], made: Sequence[Row[Any]]) -> Situa
         cancelled=run.cancel_requested_at is not None,
         wants_fallback=run.input.get("fallback") == "gradient",
         faults=sum(attempt.failure == FailureClass.PROVIDER_FAULT for attempt in made),
-        unknowns=sum(attempt.failure == FailureClass.OUTCOME_UNKNOWN for attempt in made),
     )
 
 
