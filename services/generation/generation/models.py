@@ -111,7 +111,6 @@ steps = Table(
     Column("state", Text, nullable=False, server_default=StepState.PENDING),
     Column("fallback", Boolean, nullable=False, server_default=text("false")),
     Column("failure", Text, nullable=True),  # of a pending step: why the last attempt failed
-    Column("detail", Text, nullable=True),
     Column("size", Integer, nullable=True),
     Column("sha256", Text, nullable=True),
     Column("causation_id", Text, nullable=True),
@@ -134,7 +133,7 @@ attempts = Table(
     Column("ended_at", DateTime(timezone=True), nullable=True),
     Column("outcome", Text, nullable=True),  # succeeded, retryable, failed, unknown; null while the call is open
     Column("failure", Text, nullable=True),
-    Column("detail", Text, nullable=True),
+    Column("detail", Text, nullable=True),  # in the provider's words, for operators alone
     Column("provider_request_id", Text, nullable=True),
     Column("usage", JSONB(none_as_null=True), nullable=True),
     Column("cost_usd", Numeric(12, 6), nullable=True),
@@ -148,7 +147,6 @@ model_health = Table(
     Column("model", Text, primary_key=True),
     Column("open_until", DateTime(timezone=True), nullable=False),
     Column("failure", Text, nullable=False),
-    Column("reason", Text, nullable=False),
 )
 
 account_turns = Table(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
 from sqlalchemy import Row, case, delete, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -22,6 +23,8 @@ from shared.contract import Event
 from shared.events import CreditsHeld, CreditsRefused, HoldOverdue, JobCancelRequested, JobRequested
 from shared.failures import FailureClass
 from shared.jobs import ImageInput, parse_input
+
+log = structlog.get_logger()
 
 
 class Move(Enum):
@@ -71,8 +74,9 @@ class Runs:
             return
         able = [run for run in starting if _can_make(run)]
         unable = [run for run in starting if not _can_make(run)]
-        detail = "This version of generation cannot make this kind of job."
-        await closing.end(session, unable, causes=causes, unmade=FailureClass.INTERNAL, detail=detail)
+        for run in unable:
+            log.error("run.not_understood", job_id=run.job_id, kind=run.kind)
+        await closing.end(session, unable, causes=causes, unmade=FailureClass.INTERNAL)
         if able:
             if waiting := [run for run in able if run.state == RunState.WAITING]:
                 await session.execute(update(runs).where(_is_among(waiting)).values(state=RunState.RUNNING))

@@ -27,7 +27,6 @@ def upgrade() -> None:
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("open_until", sa.DateTime(timezone=True), nullable=False),
         sa.Column("failure", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("model"),
     )
     op.create_table(
@@ -76,7 +75,6 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default="pending", nullable=False),
         sa.Column("fallback", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("failure", sa.Text(), nullable=True),
-        sa.Column("detail", sa.Text(), nullable=True),
         sa.Column("size", sa.Integer(), nullable=True),
         sa.Column("sha256", sa.Text(), nullable=True),
         sa.Column("causation_id", sa.Text(), nullable=True),
