@@ -17,7 +17,7 @@ SENTENCES: Mapping[str, str] = {
     FailureClass.PROVIDER_FAULT: "The provider of the model could not make it.",
     FailureClass.PROVIDER_REJECTED: "The provider of the model refused our request.",
     FailureClass.RATE_LIMITED: "The provider of the model asked for patience.",
-    FailureClass.OUTCOME_UNKNOWN: "The provider of the model never answered, so what became of the request is not known.",
+    FailureClass.OUTCOME_UNKNOWN: "The provider of the model never answered; what became of the request is not known.",
     FailureClass.DEADLINE: "It was not finished by the deadline of the job.",
     FailureClass.CANCELLED: "It was cancelled before it was begun.",
     FailureClass.STORAGE_REJECTED: "What arrived in storage is not what was made.",
