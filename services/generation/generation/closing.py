@@ -6,7 +6,8 @@
 - **succeeded**: at least one item was delivered.
 - **failed**: none was.
 
-An ended run never changes again; a second trigger finds it ended and does nothing.
+An ended run and its steps never change again: a second trigger does nothing, and whoever missed the event can be told
+the same again.
 """
 
 from collections import defaultdict
@@ -14,7 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+import structlog
+from sqlalchemy import Row, select, update
 
 from generation import steps as step_rows
 from generation.models import OPEN, Hold, Outcome, RunState, StepState, attempts, runs, steps
@@ -27,6 +29,8 @@ from shared.contract import Event
 from shared.events import JobCancelled, JobFailed, JobRefused, JobSucceeded
 from shared.events.generation import AttemptSummary, ItemResult, Terminal
 from shared.failures import FailureClass
+
+log = structlog.get_logger()
 
 KEEP = timedelta(days=30)
 """How long an ended run stays, with its prompt; then its own timer deletes it."""
@@ -64,6 +68,19 @@ async def end(
         await _end(session, ending, made, causes=causes, unmade=unmade)
 
 
+async def tell_again(session: WriteSession, ended: Sequence[Row[Any]], *, causes: Causes) -> None:
+    """Repeat the terminal events of ended jobs, whose runs are locked: somebody has missed them."""
+    if not ended:
+        return
+    job_ids = [run.job_id for run in ended]
+    made, calls = await step_rows.of_jobs(session, job_ids), await _attempts_of(session, job_ids)
+    for run in ended:
+        results = _results(run, made.get(run.job_id, ()), calls[run.job_id], unmade=run.unmade)
+        event = _terminal(run, run.outcome, results, calls[run.job_id], finished_at=run.ended_at)
+        outbox.add(session, event, cause=causes[run.job_id], traceparent=run.traceparent)
+        log.warning("end.told_again", job_id=run.job_id, outcome=run.outcome)
+
+
 async def _end(
     session: WriteSession,
     ending: Sequence[Row[Any]],
@@ -76,19 +93,21 @@ async def _end(
         return
     calls = await _attempts_of(session, [run.job_id for run in ending])
     outcomes: defaultdict[Outcome, list[str]] = defaultdict(list)
+    now = datetime.now(UTC)
     for run in sorted(ending, key=lambda run: str(run.job_id)):
         results = _results(run, made.get(run.job_id, ()), calls[run.job_id], unmade=unmade)
-        event, outcome = _terminal(run, results, calls[run.job_id])
+        outcome = _outcome(run, results)
         outcomes[outcome].append(run.job_id)
+        event = _terminal(run, outcome, results, calls[run.job_id], finished_at=now)
         outbox.add(session, event, cause=causes[run.job_id], traceparent=run.traceparent)
     for outcome, job_ids in outcomes.items():
-        values = {"state": RunState.ENDED, "outcome": outcome, "ended_at": func.now()}
+        values = {"state": RunState.ENDED, "outcome": outcome, "ended_at": now, "unmade": unmade}
         values |= retry_after(KEEP.total_seconds())
         await session.execute(update(runs).where(among(runs.c.job_id, job_ids)).values(**values))
 
 
 def _results(
-    run: Row[Any], made: Iterable[Row[Any]], calls: Sequence[Row[Any]], *, unmade: FailureClass | None
+    run: Row[Any], made: Iterable[Row[Any]], calls: Sequence[Row[Any]], *, unmade: str | None
 ) -> tuple[ItemResult, ...]:
     """How every item ended that was asked for; none for a job whose request never came."""
     by_item = {step.item: step for step in made}
@@ -120,7 +139,7 @@ def _result(run: Row[Any], step: Row[Any], calls: Sequence[Row[Any]]) -> ItemRes
             return ItemResult(item=item, outcome="failed", price=0, failure=step.failure, detail=detail, loss=loss)
 
 
-def _never_made(run: Row[Any], item: int, *, unmade: FailureClass | None) -> ItemResult:
+def _never_made(run: Row[Any], item: int, *, unmade: str | None) -> ItemResult:
     if unmade is not None:
         return ItemResult(item=item, outcome="failed", price=0, failure=unmade, detail=sentence(unmade))
     if run.hold == Hold.REFUSED:
@@ -130,27 +149,38 @@ def _never_made(run: Row[Any], item: int, *, unmade: FailureClass | None) -> Ite
     return ItemResult(item=item, outcome="failed", price=0, failure=FailureClass.DEADLINE)
 
 
-def _terminal(run: Row[Any], results: tuple[ItemResult, ...], calls: Sequence[Row[Any]]) -> tuple[Terminal, Outcome]:
+def _outcome(run: Row[Any], results: Sequence[ItemResult]) -> Outcome:
+    delivered = sum(result.outcome == "delivered" for result in results)
+    if run.hold == Hold.REFUSED:
+        return Outcome.REFUSED
+    if run.cancel_requested_at is not None and (delivered < len(results) or not results):
+        return Outcome.CANCELLED
+    return Outcome.SUCCEEDED if delivered else Outcome.FAILED
+
+
+def _terminal(
+    run: Row[Any], outcome: str, results: tuple[ItemResult, ...], calls: Sequence[Row[Any]], *, finished_at: datetime
+) -> Terminal:
     common: dict[str, Any] = {
         "job_id": run.job_id,
         "account_id": run.account_id,
         "items": results,
         "attempts": tuple(_summary(call) for call in calls[-LATEST_ATTEMPTS:]),
-        "finished_at": datetime.now(UTC),
+        "finished_at": finished_at,
         "deliver": run.deliver,
     }
-    delivered = sum(result.outcome == "delivered" for result in results)
-    if run.hold == Hold.REFUSED:
-        refusal = run.refusal
-        numbers = {"needed": refusal["needed"], "available": refusal["available"]}
-        return JobRefused(**common, failure=refusal["code"], detail=refusal["detail"], **numbers), Outcome.REFUSED
-    if run.cancel_requested_at is not None and (delivered < len(results) or not results):
-        return JobCancelled(**common), Outcome.CANCELLED
-    if delivered:
-        return JobSucceeded(**common), Outcome.SUCCEEDED
+    match outcome:
+        case Outcome.REFUSED:
+            refusal = run.refusal
+            numbers = {"needed": refusal["needed"], "available": refusal["available"]}
+            return JobRefused(**common, failure=refusal["code"], detail=refusal["detail"], **numbers)
+        case Outcome.CANCELLED:
+            return JobCancelled(**common)
+        case Outcome.SUCCEEDED:
+            return JobSucceeded(**common)
     first = next((result for result in results if result.failure), None)
     failure, detail = (first.failure, first.detail) if first else (FailureClass.DEADLINE, None)
-    return JobFailed(**common, failure=failure or FailureClass.INTERNAL, detail=detail), Outcome.FAILED
+    return JobFailed(**common, failure=failure or FailureClass.INTERNAL, detail=detail)
 
 
 async def _attempts_of(session: WriteSession, job_ids: Sequence[str]) -> Mapping[str, list[Row[Any]]]:

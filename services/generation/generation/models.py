@@ -88,6 +88,7 @@ runs = Table(
     # decided here
     Column("state", Text, nullable=False, server_default=RunState.WAITING),
     Column("outcome", Text, nullable=True),
+    Column("unmade", Text, nullable=True),  # why items have failed that never became steps
     Column("ended_at", DateTime(timezone=True), nullable=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     *lease_columns(),  # due at the deadline, and after the end when retention is over

@@ -4,7 +4,7 @@ Every event sets its own columns of the job's one row; an event about an unknown
 complete acts, under its lock, so that no order of events starts a job twice or leaves it waiting.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
@@ -39,8 +39,6 @@ class Move(Enum):
 
 def next_move(run: Row[Any]) -> Move:
     """The rule. A refusal wins over a cancel: there is nothing to cancel. Both wait for billing's answer."""
-    if run.state == RunState.ENDED:
-        return Move.NOTHING
     if run.overdue:
         return Move.EXPIRE
     if run.kind is None or run.hold is None:
@@ -155,7 +153,7 @@ async def note_overdue(session: WriteSession, events: Sequence[HoldOverdue]) -> 
     return await _note(session, rows, ("overdue",))
 
 
-async def lock(session: WriteSession, job_ids: Sequence[str]) -> dict[str, Row[Any]]:
+async def lock(session: WriteSession, job_ids: Iterable[str]) -> dict[str, Row[Any]]:
     """Lock runs, in the order of their ids."""
     query = select(runs).where(among(runs.c.job_id, set(job_ids))).order_by(runs.c.job_id)
     return {row.job_id: row for row in await session.execute(query.with_for_update(key_share=True))}
@@ -182,15 +180,14 @@ async def _note(
 ) -> Sequence[Row[Any]]:
     """Set the columns ``told`` of each job's row, and those that are ``decided`` by what it held, or make the row.
 
-    Returns the rows, locked, each with the ``state_before`` (none when it is new).
+    Returns the rows, each with the ``state_before`` (none when it is new). A run that has ended stays as it is and is
+    not among them. All are locked.
     """
     unique = {row["job_id"]: row for row in rows}
     statement = insert(runs).from_select(*rows_of(runs, [unique[job_id] for job_id in sorted(unique)]))
     changes: dict[str, Any] = {column: statement.excluded[column] for column in told} | decided
-    if "due_at" in changes:
-        # the timer of an ended run waits for the end of its retention
-        changes["due_at"] = case((runs.c.state == RunState.ENDED, runs.c.due_at), else_=changes["due_at"])
-    upsert = statement.on_conflict_do_update(index_elements=[runs.c.job_id], set_=changes)
+    alive = runs.c.state != RunState.ENDED
+    upsert = statement.on_conflict_do_update(index_elements=[runs.c.job_id], set_=changes, where=alive)
     return list(await session.execute(upsert.returning(runs, literal_column("old.state").label("state_before"))))
 
 

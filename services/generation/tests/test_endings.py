@@ -116,12 +116,38 @@ class TestRefusal:
 class TestOverdue:
     async def test_a_job_that_is_not_known_is_answered_once(self, generation: Service) -> None:
         job = Journey()
-        await tell(generation, job.overdue())
         await tell(generation, job.overdue(), job.requested(), job.held())
         end = await ending(generation)
 
         assert isinstance(end, JobFailed)
         assert (end.failure, end.items) == ("deadline", ())
+
+    async def test_a_job_that_has_ended_is_told_again_word_by_word(self, generation: Service) -> None:
+        delivered, cancelled, refused, foreign = Journey(n=2), Journey(), Journey(), Journey(kind="hologram")
+        await tell(generation, delivered.requested(), delivered.held(), delivered.stored(0), delivered.rejected(1))
+        await tell(generation, cancelled.requested(), cancelled.held(), cancelled.cancelled())
+        await tell(generation, refused.requested(), refused.refused())
+        await tell(generation, foreign.requested(), foreign.held())
+        jobs = [delivered, cancelled, refused, foreign]
+        for job in jobs:
+            await tell(generation, job.cancelled(), job.stored(0))  # too late to change anything
+        call = [job.overdue() for job in jobs]
+        await tell(generation, *call)
+
+        for job, overdue in zip(jobs, call, strict=True):
+            first, again = await terminals(generation, job.job_id)
+            assert type(first) is type(again)
+            assert first == again
+            assert again.envelope.causation_id == overdue.envelope.id
+
+    async def test_a_job_that_ended_unknown_is_told_again_as_unknown(self, generation: Service) -> None:
+        job = Journey()
+        await tell(generation, job.overdue())
+        await tell(generation, job.requested(), job.held(), job.stored(0))
+        await tell(generation, job.overdue())
+
+        first, again = await terminals(generation, job.job_id)
+        assert first == again
 
     async def test_a_job_that_hangs_is_ended(self, generation: Service) -> None:
         job = Journey()
@@ -140,8 +166,9 @@ class TestOnce:
         random.Random(seed).shuffle(triggers)
         await asyncio.gather(*(tell(generation, trigger) for trigger in triggers))
 
-        ends = await terminals(generation)
-        assert sorted(end.job_id for end in ends) == sorted(job.job_id for job in jobs)
+        ends = {end.job_id: end for end in await terminals(generation)}
+        assert ends.keys() == {job.job_id for job in jobs}
+        assert all(end == ends[end.job_id] for end in await terminals(generation))
         assert await invariants.check(generation.db, generation.all_invariants) == []
 
 

@@ -76,7 +76,7 @@ class TestJourney:
         await tell(working, job.requested(), job.held())
         [made] = await artifacts(working)
         await tell(working, job.stored(made))
-        await tell(working, job.overdue(), job.cancelled(), job.rejected(made))
+        await tell(working, job.cancelled(), job.rejected(made))
 
         assert [type(event) for event in await terminals(working)] == [JobSucceeded]
 

@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("overdue", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
         sa.Column("outcome", sa.Text(), nullable=True),
+        sa.Column("unmade", sa.Text(), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
