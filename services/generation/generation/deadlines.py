@@ -1,4 +1,4 @@
-"""The timer of each run: at its deadline the job ends, and when its retention is over the run is deleted."""
+"""The timer of each run: its deadline, and when it has ended the end of its retention, which deletes it."""
 
 from collections.abc import Sequence
 

@@ -17,7 +17,7 @@ from generation import closing, steps
 from generation.closing import Causes
 from generation.models import Hold, RunState, runs
 from kit.database import WriteSession
-from kit.leases import LeaseWorker
+from kit.leases import LeaseWorker, finished
 from kit.sql import among, rows_of
 from shared.contract import Event
 from shared.events import CreditsHeld, CreditsRefused, HoldOverdue, JobCancelRequested, JobRequested
@@ -89,10 +89,19 @@ async def _stop(session: WriteSession, stopping: Sequence[Row[Any]], *, causes: 
 
 
 async def expire(session: WriteSession, late: Sequence[Row[Any]], *, causes: Causes) -> None:
-    """The time of these runs is over, whatever they wait for."""
-    if late:
-        await steps.give_up(session, [run.job_id for run in late])
-        await closing.end(session, late, causes=causes)
+    """The time of these runs is over, whatever they wait for, but for pictures that were made in time.
+
+    Those wait for storage, which never gives up: were the job ended now, storage would keep for nothing, and not as
+    late, what could be paid. Its answer ends the job, so the timer is done.
+    """
+    if not late:
+        return
+    job_ids = [run.job_id for run in late]
+    await steps.give_up(session, job_ids)
+    waiting = await steps.awaiting_storage(session, job_ids)
+    if waiting:
+        await session.execute(update(runs).where(among(runs.c.job_id, waiting)).values(**finished()))
+    await closing.end(session, [run for run in late if run.job_id not in waiting], causes=causes)
 
 
 async def note_request(session: WriteSession, events: Sequence[JobRequested]) -> Sequence[Row[Any]]:

@@ -216,15 +216,24 @@ async def cancel_pending(session: WriteSession, job_ids: Sequence[str]) -> None:
 
 
 async def give_up(session: WriteSession, job_ids: Sequence[str]) -> None:
-    """The time of these jobs is over. Whoever holds an open call may still bring its picture, late."""
+    """The time of these jobs is over. Whoever holds an open call may still bring its picture, late.
+
+    A picture that lies in S3 was made in time: its item stays open until storage has answered for it.
+    """
     mine = among(steps.c.job_id, job_ids)
     asked_for_patience = steps.c.failure == FailureClass.RATE_LIMITED
     reason = case((asked_for_patience, FailureClass.RATE_LIMITED), else_=FailureClass.DEADLINE)
     waiting = mine & (steps.c.state == StepState.PENDING)
     await session.execute(update(steps).where(waiting).values(state=StepState.FAILED, failure=reason, **finished()))
-    underway = mine & steps.c.state.in_((StepState.SUBMITTED, StepState.PRODUCED))
+    underway = mine & (steps.c.state == StepState.SUBMITTED)
     late = {"state": StepState.FAILED, "failure": FailureClass.DEADLINE}
     await session.execute(update(steps).where(underway).values(**late))
+
+
+async def awaiting_storage(session: WriteSession, job_ids: Sequence[str]) -> set[str]:
+    """Those of the jobs that have a picture in S3 for which storage has not answered."""
+    produced = among(steps.c.job_id, job_ids) & (steps.c.state == StepState.PRODUCED)
+    return set(await session.scalars(select(steps.c.job_id).where(produced)))
 
 
 async def store(session: WriteSession, events: Sequence[AssetStored]) -> None:

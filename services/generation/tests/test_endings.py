@@ -21,6 +21,18 @@ async def submitted(service: Service) -> int:
         return (await session.execute(text("SELECT count(*) FROM steps WHERE state = 'submitted'"))).scalar_one()
 
 
+async def pass_the_deadline(service: Service) -> None:
+    """Let the time of the one job run out, and wait until its timer has rung."""
+    async with service.db.write() as session:
+        await session.execute(text("UPDATE runs SET deadline = now() - interval '5 minutes', due_at = now()"))
+
+    async def rang() -> bool:
+        async with service.db.read() as session:
+            return (await session.execute(text("SELECT due_at IS NULL FROM runs"))).scalar_one()
+
+    await eventually(rang)
+
+
 class TestDeadline:
     async def test_an_item_in_flight_is_given_up_and_its_picture_kept_late(self, working: Service) -> None:
         job = Journey(prompt="[[twin:delay:3000]] a lamp", seconds=1)
@@ -34,16 +46,46 @@ class TestDeadline:
         assert made.late
         assert await invariants.check(working.db, working.all_invariants) == []
 
-    async def test_what_was_delivered_in_time_is_charged(self, working: Service) -> None:
-        job = Journey(n=2, seconds=2)
+    async def test_a_picture_that_was_made_in_time_waits_for_storage_and_is_charged(self, working: Service) -> None:
+        job = Journey()
         await tell(working, job.requested(), job.held())
-        made = await artifacts(working, 2)
-        await tell(working, job.stored(made[0]))
+        [made] = await artifacts(working)
+        await pass_the_deadline(working)
+        await tell(working, job.overdue())
+        assert await terminals(working) == []
+        assert await invariants.check(working.db, working.all_invariants) == []
+        await tell(working, job.stored(made))
         end = await ending(working)
 
+        assert not made.late
         assert isinstance(end, JobSucceeded)
-        assert sorted(item.price for item in end.items) == [0, 4000]
-        assert {item.failure for item in end.items} == {None, "deadline"}
+        assert [(item.outcome, item.price) for item in end.items] == [("delivered", 4000)]
+        assert await invariants.check(working.db, working.all_invariants) == []
+
+    async def test_one_that_storage_rejects_after_the_deadline_is_free(self, working: Service) -> None:
+        job = Journey()
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+        await pass_the_deadline(working)
+        await tell(working, job.rejected(made))
+
+        assert [(item.failure, item.price) for item in (await ending(working)).items] == [("storage_rejected", 0)]
+
+    async def test_of_two_items_the_one_in_time_is_charged_and_the_other_comes_late(self, working: Service) -> None:
+        job = Journey(n=2, prompt="[[twin:delay:5000 x1]] a lamp")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+        await pass_the_deadline(working)
+        await tell(working, job.stored(made))
+        end = await ending(working)
+        late = (await artifacts(working, 2))[1]
+
+        assert isinstance(end, JobSucceeded)
+        assert sorted((item.outcome, item.price, item.failure) for item in end.items) == [
+            ("delivered", 4000, None),
+            ("failed", 0, "deadline"),
+        ]
+        assert (made.late, late.late) == (False, True)
 
     async def test_a_job_that_billing_never_answered_ends_too(self, working: Service) -> None:
         job = Journey(seconds=0)
