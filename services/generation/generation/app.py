@@ -48,9 +48,8 @@ def build(settings: GenerationSettings) -> Service:
         timeout_seconds=settings.provider_timeout.total_seconds(),
         connections=settings.concurrency,
     )
-    work = StepWork(db, provider, blobs, progress, settings)
-    steps = work.worker(settings)
-    handlers = Handlers(Runs(steps, model=settings.openai_image_model), progress)
+    steps = StepWork(db, provider, blobs, progress, settings)
+    handlers = Handlers(Runs(steps.leases, model=settings.openai_image_model), progress)
 
     async def check_model() -> None:
         model = catalogue()[settings.openai_image_model]
@@ -79,6 +78,6 @@ def build(settings: GenerationSettings) -> Service:
         workers=(steps, Deadlines(db).worker),
         invariants=INVARIANTS,
         on_start=(check_model,),
-        on_close=(work.close, provider.close, blobs.close, signals.close),
+        on_close=(steps.close, provider.close, blobs.close, signals.close),
         verifier=Verifier(settings.identity_public_key, audience="generation"),
     )
