@@ -11,7 +11,8 @@ from generation.invariants import INVARIANTS
 from generation.models import metadata
 from generation.openai_images import OpenAIImages
 from generation.progress import Progress
-from generation.routes import router
+from generation.retention import Retention
+from generation.routes import make_router
 from generation.runs import Runs
 from generation.settings import GenerationSettings
 from generation.worker import StepWork
@@ -64,7 +65,7 @@ def build(settings: GenerationSettings) -> Service:
         metadata=metadata,
         migrations=migrations_folder(__file__),
         topics=(GENERATION_JOBS,),
-        routers=(router,),
+        routers=(make_router(model=settings.openai_image_model),),
         subscriptions=(
             on(JobRequested, handlers.on_job_requested),
             on(JobCancelRequested, handlers.on_job_cancel_requested),
@@ -75,7 +76,7 @@ def build(settings: GenerationSettings) -> Service:
             on(AssetRejected, handlers.on_asset_rejected),
         ),
         lock=lock_runs,
-        workers=(steps, Deadlines(db).worker),
+        workers=(steps, Deadlines(db).worker, Retention(db)),
         invariants=INVARIANTS,
         on_start=(check_model,),
         on_close=(steps.close, provider.close, blobs.close, signals.close),

@@ -12,7 +12,7 @@ the same again.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -23,7 +23,7 @@ from generation.models import OPEN, Hold, Outcome, RunState, StepState, attempts
 from generation.wording import sentence
 from kit import outbox
 from kit.database import WriteSession
-from kit.leases import retry_after
+from kit.leases import finished
 from kit.sql import among
 from shared.contract import Event
 from shared.events import JobCancelled, JobFailed, JobRefused, JobSucceeded
@@ -31,9 +31,6 @@ from shared.events.generation import AttemptSummary, ItemResult, Terminal
 from shared.failures import FailureClass
 
 log = structlog.get_logger()
-
-KEEP = timedelta(days=30)
-"""How long an ended run stays, with its prompt; then its own timer deletes it."""
 
 LATEST_ATTEMPTS = 100
 """How many calls a terminal event tells of; a provider that asks for patience all day makes more."""
@@ -102,7 +99,7 @@ async def _end(
         outbox.add(session, event, cause=causes[run.job_id], traceparent=run.traceparent)
     for outcome, job_ids in outcomes.items():
         values = {"state": RunState.ENDED, "outcome": outcome, "ended_at": now, "unmade": unmade}
-        values |= retry_after(KEEP.total_seconds())
+        values |= finished()
         await session.execute(update(runs).where(among(runs.c.job_id, job_ids)).values(**values))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
-from sqlalchemy import Row, case, delete, literal_column, select, update
+from sqlalchemy import Row, case, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from generation import closing, steps
@@ -176,12 +176,6 @@ async def lock_or_make(session: WriteSession, accounts: Mapping[str, str]) -> Se
         await session.execute(insert(runs).from_select(*rows_of(runs, missing)).on_conflict_do_nothing())
         found = await lock(session, list(accounts))
     return list(found.values())
-
-
-async def forget(session: WriteSession, job_ids: Sequence[str]) -> None:
-    """Delete runs with their steps and attempts: their retention is over."""
-    if job_ids:
-        await session.execute(delete(runs).where(among(runs.c.job_id, job_ids)))
 
 
 async def _note(

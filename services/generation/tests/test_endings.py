@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from generation.models import steps
+from generation.retention import Retention
 from kit import invariants
 from kit.service import Service
 from kit.testing import eventually
@@ -31,6 +33,11 @@ async def pass_the_deadline(service: Service) -> None:
             return (await session.execute(text("SELECT due_at IS NULL FROM runs"))).scalar_one()
 
     await eventually(rang)
+
+
+async def count(service: Service, table: str) -> int:
+    async with service.db.read() as session:
+        return (await session.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
 
 
 class TestDeadline:
@@ -93,13 +100,17 @@ class TestDeadline:
 
         assert [item.failure for item in (await ending(working)).items] == ["deadline"]
 
-    async def test_a_run_is_deleted_when_its_retention_is_over(self, working: Service) -> None:
-        job = Journey()
-        await tell(working, job.requested(), job.refused())
-        async with working.db.write() as session:
-            await session.execute(text("UPDATE runs SET due_at = now()"))
 
-        await eventually(lambda: _is_empty(working))
+class TestRetention:
+    async def test_only_an_ended_run_that_is_too_old_is_deleted_with_all_it_has(self, generation: Service) -> None:
+        ended, waiting = Journey(), Journey()
+        await tell(generation, ended.requested(), ended.held(), ended.stored(0), waiting.requested())
+        retention, now = Retention(generation.db), datetime.now(UTC)
+        await retention.sweep(now + timedelta(days=29))
+        assert await count(generation, "runs") == 2
+        await retention.sweep(now + timedelta(days=31))
+
+        assert (await count(generation, "runs"), await count(generation, "steps")) == (1, 0)
 
 
 class TestCancel:
@@ -227,8 +238,3 @@ class TestFairness:
         position = [step.job_id for step in order].index(newcomer.job_id)
         assert position < 40
         assert len({step.turn for step in order if step.job_id != newcomer.job_id}) == 200
-
-
-async def _is_empty(service: Service) -> bool:
-    async with service.db.read() as session:
-        return (await session.execute(text("SELECT count(*) FROM runs"))).scalar_one() == 0

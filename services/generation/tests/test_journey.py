@@ -1,6 +1,6 @@
 """A job from its request to its one terminal event, with the real twin and a real S3 server."""
 
-from kit import invariants, migrations, testing
+from kit import invariants, testing
 from kit.blobs import Blobs
 from kit.service import Service
 from shared.events import JobFailed, JobSucceeded
@@ -96,11 +96,6 @@ class TestRequest:
         await tell(generation, *(job.held() for job in jobs))
 
         assert await count(generation, "SELECT count(*) FROM steps") == 100
-
-
-class TestMigrations:
-    async def test_models_and_migrations_agree(self, generation: Service) -> None:
-        assert await migrations.drift(generation.db, generation.metadata) == []
 
 
 class TestModels:
