@@ -10,10 +10,10 @@ from kit.database import Database
 from kit.identity import Verifier
 from kit.service import Service
 from kit.subscriptions import on
-from shared.events import ArtifactProduced, JobRequested
+from shared.events import ArtifactProduced
 from shared.topics import STORAGE_ASSETS
 from storage.derivatives import Thumbnails
-from storage.handlers import Handlers, on_job_requested
+from storage.handlers import Handlers
 from storage.invariants import INVARIANTS
 from storage.library import Links
 from storage.models import metadata
@@ -50,10 +50,7 @@ def build(settings: StorageSettings) -> Service:
         migrations=migrations_folder(__file__),
         topics=(STORAGE_ASSETS,),
         routers=(make_router(db, links, uploads),),
-        subscriptions=(
-            on(ArtifactProduced, handlers.on_artifact_produced),
-            on(JobRequested, on_job_requested, where=lambda job: bool(job.references)),
-        ),
+        subscriptions=(on(ArtifactProduced, handlers.on_artifact_produced),),
         workers=(registrar.worker, thumbnails.worker),
         invariants=INVARIANTS,
         background=(lambda: ensure_bucket(blobs),),
