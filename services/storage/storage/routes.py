@@ -33,6 +33,7 @@ UPLOAD_REFUSED: Responses = {
     409: {"description": "The Idempotency-Key was used with another picture."},
     413: {"description": "The picture is larger than 10 MiB."},
     415: {"description": "The content is not a JPEG, PNG or WebP picture."},
+    429: {"description": "Too many uploads of the account at a time."},
 }
 
 
