@@ -1,4 +1,4 @@
-"""Statements over sets whose text does not depend on how many rows there are.
+"""Statements over sets whose text does not depend on how many rows there are, and the rule for a column of few words.
 
 SQLAlchemy compiles, and PostgreSQL plans, each text once. An ``IN`` list or a multi-row ``VALUES`` has another text for
 every number of rows, so at load it would be compiled and planned anew for nearly every batch.
@@ -9,13 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Column, ColumnElement, Select, Table, Text
+from sqlalchemy import CheckConstraint, Column, ColumnElement, Select, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 
 def among(column: Column[Any], values: Iterable[str]) -> ColumnElement[bool]:
     """``column = ANY(values)``."""
     return column == sa.any_(sa.literal(sorted(values), sa.ARRAY(Text)))
+
+
+def one_of(column: str, words: Iterable[str], *, name: str) -> CheckConstraint:
+    """The rule that a text column holds one of a few words."""
+    listed = ", ".join(f"'{word}'" for word in words)
+    return CheckConstraint(f"{column} IN ({listed})", name=name)
 
 
 def rows_of(table: Table, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Select[Any]]:

@@ -75,12 +75,22 @@ class WebhookTarget(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    url: HttpUrl
+    url: HttpUrl = Field(description="An http or https address without user name and password.")
     secret: str | None = Field(
         default=None,
         pattern=SIGNING_KEY_FORM,
         description="Signing secret (`whsec_...`). Left out: the account's own signing secret is used.",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _callable(cls, url: HttpUrl) -> HttpUrl:
+        """Refuse now what no delivery could reach later."""
+        if url.username is not None or url.password is not None:
+            raise ValueError("the address must not contain a user name or password; deliveries are signed instead")
+        if url.port == 0:
+            raise ValueError("the address has port 0, which cannot be called")
+        return url
 
 
 class Deliver(BaseModel):

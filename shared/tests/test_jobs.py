@@ -85,6 +85,10 @@ class TestDeliver:
             {"url": "example.com"},
             {"url": "ftp://example.com"},
             {"url": "https://"},
+            {"url": "https://ada@example.com"},
+            {"url": "https://ada:secret@example.com/hook"},
+            {"url": "https://:secret@example.com"},
+            {"url": "https://example.com:0/hook"},
             {"url": "https://example.com", "secret": "whsec_short"},
             {"url": "https://example.com", "secret": f"whsec_{'a' * 87}"},
             {"url": "https://example.com", "secret": "a" * 38},
@@ -94,3 +98,19 @@ class TestDeliver:
     def test_a_target_that_cannot_be_called_or_signed_is_refused(self, target: dict[str, Any]) -> None:
         with pytest.raises(ValidationError):
             Deliver.model_validate({"webhook": target})
+
+    @pytest.mark.parametrize(
+        ("url", "reason"),
+        [
+            ("https://ada:secret@example.com", "must not contain a user name or password"),
+            ("https://example.com:0", "port 0"),
+        ],
+    )
+    def test_what_is_wrong_with_an_address_is_told_without_repeating_it(self, url: str, reason: str) -> None:
+        with pytest.raises(ValidationError, match=reason) as caught:
+            WebhookTarget.model_validate({"url": url})
+        assert "secret" not in caught.value.errors()[0]["msg"]
+
+    @pytest.mark.parametrize("url", ["http://example.com:8080/a@b?c=d@e", "https://[2606:4700::1111]:1/"])
+    def test_other_addresses_are_taken(self, url: str) -> None:
+        assert str(WebhookTarget.model_validate({"url": url}).url) == url

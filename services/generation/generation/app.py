@@ -11,7 +11,8 @@ from generation.invariants import INVARIANTS
 from generation.models import metadata
 from generation.openai_images import OpenAIImages
 from generation.progress import Progress
-from generation.routes import router
+from generation.retention import Retention
+from generation.routes import make_router
 from generation.runs import Runs
 from generation.settings import GenerationSettings
 from generation.worker import StepWork
@@ -48,9 +49,8 @@ def build(settings: GenerationSettings) -> Service:
         timeout_seconds=settings.provider_timeout.total_seconds(),
         connections=settings.concurrency,
     )
-    work = StepWork(db, provider, blobs, progress, settings)
-    steps = work.worker(settings)
-    handlers = Handlers(Runs(steps, model=settings.openai_image_model), progress)
+    steps = StepWork(db, provider, blobs, progress, settings)
+    handlers = Handlers(Runs(steps.leases, model=settings.openai_image_model), progress)
 
     async def check_model() -> None:
         model = catalogue()[settings.openai_image_model]
@@ -65,7 +65,7 @@ def build(settings: GenerationSettings) -> Service:
         metadata=metadata,
         migrations=migrations_folder(__file__),
         topics=(GENERATION_JOBS,),
-        routers=(router,),
+        routers=(make_router(model=settings.openai_image_model),),
         subscriptions=(
             on(JobRequested, handlers.on_job_requested),
             on(JobCancelRequested, handlers.on_job_cancel_requested),
@@ -76,10 +76,10 @@ def build(settings: GenerationSettings) -> Service:
             on(AssetRejected, handlers.on_asset_rejected),
         ),
         lock=lock_runs,
-        workers=(steps, Deadlines(db).worker),
+        workers=(steps, Deadlines(db).worker, Retention(db)),
         invariants=INVARIANTS,
         on_start=(check_model,),
-        on_close=(work.close, provider.close, blobs.close, signals.close),
+        on_close=(steps.close, provider.close, blobs.close, signals.close),
         checks={"redis": signals.reachable},
         verifier=Verifier(settings.identity_public_key, audience="generation"),
     )

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from generation import closing, model_health, policy, runs, steps
-from generation.catalogue import catalogue
 from generation.errors import ProviderError
 from generation.model_health import Pause
 from generation.models import RunState, StepState, attempts
@@ -183,7 +182,7 @@ class Calls:
     def _while_paused(self, pause: Row[Any], item: Item, situation: Situation, changes: _Changes) -> Plan:
         failure = FailureClass(pause.failure)
         decision = policy.while_paused(failure, situation, pause.open_until, self._limits)
-        _follow(decision, item, failure, pause.reason, changes)
+        _follow(decision, item, failure, changes)
         return Local(item) if isinstance(decision, FallBack) else None
 
     async def finish(self, session: WriteSession, results: Sequence[Result]) -> Sequence[Plan]:
@@ -208,15 +207,15 @@ class Calls:
         if step is None or not known.is_open(failed):
             return None
         if error.pause_seconds:
-            changes.pauses.append(Pause(item.model, error.pause_seconds, error.failure, error.detail))
+            changes.pauses.append(Pause(item.model, error.pause_seconds, error.failure))
         if step.state != StepState.SUBMITTED:
             changes.ended.append(_ended(failed, _outcome(error, again=False)))
             changes.release.append(step.id)
             return None
         situation = _situation(known.runs[item.job_id], step, known.attempts[step.id])
-        decision = policy.after_failure(error, situation, catalogue()[item.model], self._limits)
+        decision = policy.after_failure(error, situation, self._limits)
         changes.ended.append(_ended(failed, _outcome(error, again=isinstance(decision, Defer))))
-        _follow(decision, item, error.failure, error.detail, changes)
+        _follow(decision, item, error.failure, changes)
         return Local(item) if isinstance(decision, FallBack) else None
 
 
@@ -272,20 +271,19 @@ def _situation(run: Row[Any], step: Row[Any], made: Sequence[Row[Any]]) -> Situa
         cancelled=run.cancel_requested_at is not None,
         wants_fallback=run.input.get("fallback") == "gradient",
         faults=sum(attempt.failure == FailureClass.PROVIDER_FAULT for attempt in made),
-        unknowns=sum(attempt.failure == FailureClass.OUTCOME_UNKNOWN for attempt in made),
     )
 
 
-def _follow(decision: policy.Decision, item: Item, failure: FailureClass, detail: str, changes: _Changes) -> None:
+def _follow(decision: policy.Decision, item: Item, failure: FailureClass, changes: _Changes) -> None:
     match decision:
         case Defer(seconds):
-            changes.defer.append(Delay(item.step_id, seconds, failure, detail))
+            changes.defer.append(Delay(item.step_id, seconds, failure))
         case FallBack():
-            changes.fall_back.append(Close(item.step_id, StepState.PENDING, failure, detail))
+            changes.fall_back.append(Close(item.step_id, StepState.PENDING, failure))
         case Cancel():
             changes.close.append(Close(item.step_id, StepState.CANCELLED, FailureClass.CANCELLED))
         case _:
-            changes.close.append(Close(item.step_id, StepState.FAILED, failure, detail))
+            changes.close.append(Close(item.step_id, StepState.FAILED, failure))
 
 
 def _record_made(session: WriteSession, known: _Known, made: Made, changes: _Changes) -> None:

@@ -1,7 +1,7 @@
-"""The model catalogue: validated data on what each model accepts, costs, and how its silence is to be read.
+"""The model catalogue: validated data on what each model accepts and costs.
 
-``lookup: none`` says that a call without an answer cannot be asked about; ``after_unknown`` says what follows then.
-Retired models stay listed with their successor, so that old jobs can be read and a late setting is understood.
+No model of it can be asked about a call that gave no answer, so such a call is never repeated. Retired models stay
+listed with their successor, so that old jobs can be read and a late setting is understood.
 """
 
 from collections.abc import Mapping
@@ -38,8 +38,6 @@ class Model(BaseModel):
     provider: Literal["openai"]
     sizes: Mapping[ImageSize, str]
     qualities: Mapping[ImageQuality, ProviderQuality]
-    lookup: Literal["by-id", "by-key", "none"]
-    after_unknown: Literal["fail", "resubmit-once"]
     list_price_usd: Mapping[ImageSize, Mapping[ImageQuality, Decimal]] | None = None
     token_price_usd: TokenPrice | None = None
     shutdown_date: date | None = None

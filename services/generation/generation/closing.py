@@ -6,29 +6,31 @@
 - **succeeded**: at least one item was delivered.
 - **failed**: none was.
 
-An ended run never changes again; a second trigger finds it ended and does nothing.
+An ended run and its steps never change again: a second trigger does nothing, and whoever missed the event can be told
+the same again.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+import structlog
+from sqlalchemy import Row, select, update
 
 from generation import steps as step_rows
 from generation.models import OPEN, Hold, Outcome, RunState, StepState, attempts, runs, steps
+from generation.wording import sentence
 from kit import outbox
 from kit.database import WriteSession
-from kit.leases import retry_after
+from kit.leases import finished
 from kit.sql import among
 from shared.contract import Event
 from shared.events import JobCancelled, JobFailed, JobRefused, JobSucceeded
 from shared.events.generation import AttemptSummary, ItemResult, Terminal
 from shared.failures import FailureClass
 
-KEEP = timedelta(days=30)
-"""How long an ended run stays, with its prompt; then its own timer deletes it."""
+log = structlog.get_logger()
 
 LATEST_ATTEMPTS = 100
 """How many calls a terminal event tells of; a provider that asks for patience all day makes more."""
@@ -56,12 +58,24 @@ async def end(
     *,
     causes: Causes,
     unmade: FailureClass | None = None,
-    detail: str | None = None,
 ) -> None:
     """End jobs now. Items that never became steps are refused, cancelled or overdue, or fail as ``unmade``."""
     if ending:
         made = await step_rows.of_jobs(session, [run.job_id for run in ending])
-        await _end(session, ending, made, causes=causes, unmade=unmade, detail=detail)
+        await _end(session, ending, made, causes=causes, unmade=unmade)
+
+
+async def tell_again(session: WriteSession, ended: Sequence[Row[Any]], *, causes: Causes) -> None:
+    """Repeat the terminal events of ended jobs, whose runs are locked: somebody has missed them."""
+    if not ended:
+        return
+    job_ids = [run.job_id for run in ended]
+    made, calls = await step_rows.of_jobs(session, job_ids), await _attempts_of(session, job_ids)
+    for run in ended:
+        results = _results(run, made.get(run.job_id, ()), calls[run.job_id], unmade=run.unmade)
+        event = _terminal(run, run.outcome, results, calls[run.job_id], finished_at=run.ended_at)
+        outbox.add(session, event, cause=causes[run.job_id], traceparent=run.traceparent)
+        log.warning("end.told_again", job_id=run.job_id, outcome=run.outcome)
 
 
 async def _end(
@@ -71,38 +85,39 @@ async def _end(
     *,
     causes: Causes,
     unmade: FailureClass | None = None,
-    detail: str | None = None,
 ) -> None:
     if not ending:
         return
     calls = await _attempts_of(session, [run.job_id for run in ending])
     outcomes: defaultdict[Outcome, list[str]] = defaultdict(list)
+    now = datetime.now(UTC)
     for run in sorted(ending, key=lambda run: str(run.job_id)):
-        results = [
-            _result(run, item, step, unmade=unmade, detail=detail)
-            for item, step in _by_item(run, made.get(run.job_id, ()))
-        ]
-        event, outcome = _terminal(run, tuple(results), tuple(calls[run.job_id][-LATEST_ATTEMPTS:]))
+        results = _results(run, made.get(run.job_id, ()), calls[run.job_id], unmade=unmade)
+        outcome = _outcome(run, results)
         outcomes[outcome].append(run.job_id)
+        event = _terminal(run, outcome, results, calls[run.job_id], finished_at=now)
         outbox.add(session, event, cause=causes[run.job_id], traceparent=run.traceparent)
     for outcome, job_ids in outcomes.items():
-        values = {"state": RunState.ENDED, "outcome": outcome, "ended_at": func.now()}
-        values |= retry_after(KEEP.total_seconds())
+        values = {"state": RunState.ENDED, "outcome": outcome, "ended_at": now, "unmade": unmade}
+        values |= finished()
         await session.execute(update(runs).where(among(runs.c.job_id, job_ids)).values(**values))
 
 
-def _by_item(run: Row[Any], made: Iterable[Row[Any]]) -> list[tuple[int, Row[Any] | None]]:
-    """Every item that was asked for, with its step; none for a job whose request never came."""
+def _results(
+    run: Row[Any], made: Iterable[Row[Any]], calls: Sequence[Row[Any]], *, unmade: str | None
+) -> tuple[ItemResult, ...]:
+    """How every item ended that was asked for; none for a job whose request never came."""
     by_item = {step.item: step for step in made}
-    return [(item, by_item.get(item)) for item in range(len(run.item_prices or ()))]
+    return tuple(
+        _result(run, by_item[item], [call for call in calls if call.item == item])
+        if item in by_item
+        else _never_made(run, item, unmade=unmade)
+        for item in range(len(run.item_prices or ()))
+    )
 
 
-def _result(
-    run: Row[Any], item: int, step: Row[Any] | None, *, unmade: FailureClass | None, detail: str | None
-) -> ItemResult:
-    if step is None:
-        return _never_made(run, item, unmade=unmade, detail=detail)
-    price = run.item_prices[item]
+def _result(run: Row[Any], step: Row[Any], calls: Sequence[Row[Any]]) -> ItemResult:
+    item, price = step.item, run.item_prices[step.item]
     match step.state:
         case StepState.STORED:
             return ItemResult(
@@ -111,18 +126,19 @@ def _result(
                 price=0 if step.fallback else price,
                 asset_id=step.asset_id,
                 fallback=step.fallback,
-                detail=step.detail if step.fallback else None,
+                detail=sentence(step.failure, calls) if step.fallback and step.failure else None,
             )
         case StepState.CANCELLED:
             return ItemResult(item=item, outcome="cancelled", price=0, failure=FailureClass.CANCELLED)
         case _:
             loss = price if step.failure == FailureClass.OUTCOME_UNKNOWN else 0
-            return ItemResult(item=item, outcome="failed", price=0, failure=step.failure, detail=step.detail, loss=loss)
+            detail = sentence(step.failure, calls)
+            return ItemResult(item=item, outcome="failed", price=0, failure=step.failure, detail=detail, loss=loss)
 
 
-def _never_made(run: Row[Any], item: int, *, unmade: FailureClass | None, detail: str | None) -> ItemResult:
+def _never_made(run: Row[Any], item: int, *, unmade: str | None) -> ItemResult:
     if unmade is not None:
-        return ItemResult(item=item, outcome="failed", price=0, failure=unmade, detail=detail)
+        return ItemResult(item=item, outcome="failed", price=0, failure=unmade, detail=sentence(unmade))
     if run.hold == Hold.REFUSED:
         return ItemResult(item=item, outcome="failed", price=0, failure=run.refusal["code"])
     if run.cancel_requested_at is not None:
@@ -130,52 +146,64 @@ def _never_made(run: Row[Any], item: int, *, unmade: FailureClass | None, detail
     return ItemResult(item=item, outcome="failed", price=0, failure=FailureClass.DEADLINE)
 
 
+def _outcome(run: Row[Any], results: Sequence[ItemResult]) -> Outcome:
+    delivered = sum(result.outcome == "delivered" for result in results)
+    if run.hold == Hold.REFUSED:
+        return Outcome.REFUSED
+    if run.cancel_requested_at is not None and (delivered < len(results) or not results):
+        return Outcome.CANCELLED
+    return Outcome.SUCCEEDED if delivered else Outcome.FAILED
+
+
 def _terminal(
-    run: Row[Any], results: tuple[ItemResult, ...], calls: tuple[AttemptSummary, ...]
-) -> tuple[Terminal, Outcome]:
+    run: Row[Any], outcome: str, results: tuple[ItemResult, ...], calls: Sequence[Row[Any]], *, finished_at: datetime
+) -> Terminal:
     common: dict[str, Any] = {
         "job_id": run.job_id,
         "account_id": run.account_id,
         "items": results,
-        "attempts": calls,
-        "finished_at": datetime.now(UTC),
+        "attempts": tuple(_summary(call) for call in calls[-LATEST_ATTEMPTS:]),
+        "finished_at": finished_at,
         "deliver": run.deliver,
     }
-    delivered = sum(result.outcome == "delivered" for result in results)
-    if run.hold == Hold.REFUSED:
-        refusal = run.refusal
-        numbers = {"needed": refusal["needed"], "available": refusal["available"]}
-        return JobRefused(**common, failure=refusal["code"], detail=refusal["detail"], **numbers), Outcome.REFUSED
-    if run.cancel_requested_at is not None and (delivered < len(results) or not results):
-        return JobCancelled(**common), Outcome.CANCELLED
-    if delivered:
-        return JobSucceeded(**common), Outcome.SUCCEEDED
+    match outcome:
+        case Outcome.REFUSED:
+            refusal = run.refusal
+            numbers = {"needed": refusal["needed"], "available": refusal["available"]}
+            return JobRefused(**common, failure=refusal["code"], detail=refusal["detail"], **numbers)
+        case Outcome.CANCELLED:
+            return JobCancelled(**common)
+        case Outcome.SUCCEEDED:
+            return JobSucceeded(**common)
     first = next((result for result in results if result.failure), None)
     failure, detail = (first.failure, first.detail) if first else (FailureClass.DEADLINE, None)
-    return JobFailed(**common, failure=failure or FailureClass.INTERNAL, detail=detail), Outcome.FAILED
+    return JobFailed(**common, failure=failure or FailureClass.INTERNAL, detail=detail)
 
 
-async def _attempts_of(session: WriteSession, job_ids: Sequence[str]) -> Mapping[str, list[AttemptSummary]]:
-    """What was asked of providers for each job; a call that is still open has an unknown outcome."""
+async def _attempts_of(session: WriteSession, job_ids: Sequence[str]) -> Mapping[str, list[Row[Any]]]:
+    """What was asked of providers for each job, item by item."""
     query = (
         select(attempts, steps.c.job_id, steps.c.item)
         .join(steps, steps.c.id == attempts.c.step_id)
         .where(among(steps.c.job_id, job_ids))
         .order_by(steps.c.job_id, steps.c.item, attempts.c.number)
     )
-    grouped: defaultdict[str, list[AttemptSummary]] = defaultdict(list)
+    grouped: defaultdict[str, list[Row[Any]]] = defaultdict(list)
     for row in await session.execute(query):
-        grouped[row.job_id].append(
-            AttemptSummary(
-                item=row.item,
-                number=row.number,
-                model=row.model,
-                started_at=row.started_at,
-                ended_at=row.ended_at,
-                outcome=row.outcome or "unknown",
-                detail=row.detail,
-                provider_request_id=row.provider_request_id,
-                cost_usd=None if row.cost_usd is None else format(row.cost_usd, "f"),
-            )
-        )
+        grouped[row.job_id].append(row)
     return grouped
+
+
+def _summary(call: Row[Any]) -> AttemptSummary:
+    """One call for the timeline; one that is still open has an unknown outcome."""
+    return AttemptSummary(
+        item=call.item,
+        number=call.number,
+        model=call.model,
+        started_at=call.started_at,
+        ended_at=call.ended_at,
+        outcome=call.outcome or "unknown",
+        detail=sentence(call.failure, [call]) if call.failure else None,
+        provider_request_id=call.provider_request_id,
+        cost_usd=None if call.cost_usd is None else format(call.cost_usd, "f"),
+    )

@@ -1,4 +1,4 @@
-"""The timer of each run: at its deadline the job ends, and when its retention is over the run is deleted."""
+"""The timer of each run: its deadline."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,6 @@ class Deadlines:
 async def _ring(session: WriteSession, leases: Sequence[Lease]) -> list[None]:
     locked = await runs.lock(session, [lease.id for lease in leases])
     mine = [run for lease in leases if (run := locked.get(lease.id)) is not None and run.lease_token == lease.token]
-    await runs.forget(session, [run.job_id for run in mine if run.state == RunState.ENDED])
     late = [run for run in mine if run.state != RunState.ENDED]
     await runs.expire(session, late, causes={run.job_id: run.causation_id for run in late})
     return [None] * len(leases)

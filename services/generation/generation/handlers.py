@@ -1,7 +1,7 @@
 """Events in: each sets its columns of the job's run, then the run moves on if it can."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Row
 
@@ -20,6 +20,8 @@ from shared.events import (
     JobCancelRequested,
     JobRequested,
 )
+
+A = TypeVar("A", AssetStored, AssetRejected)
 
 
 class Handlers:
@@ -46,19 +48,22 @@ class Handlers:
         await self._runs.advance(session, found, causes=_by_job(events))
 
     async def on_hold_overdue(self, session: WriteSession, events: list[HoldOverdue]) -> None:
+        causes = _by_job(events)
         found = await runs.note_overdue(session, events)
-        await self._runs.advance(session, found, causes=_by_job(events))
+        await self._runs.advance(session, found, causes=causes)
+        ended = await runs.lock(session, causes.keys() - {run.job_id for run in found})
+        await closing.tell_again(session, list(ended.values()), causes=causes)
 
     async def on_asset_stored(self, session: WriteSession, events: list[AssetStored]) -> None:
         found = await runs.lock_or_make(session, _accounts(events))
-        await steps.store(session, events)
+        await steps.store(session, _in_time(events, found))
         await closing.end_if_done(session, _running(found), causes=_by_job(events))
         items = [(event.job_id, event.item) for event in events if event.job_id is not None and event.item is not None]
         after_commit(session, lambda: self._progress.stored(items))
 
     async def on_asset_rejected(self, session: WriteSession, events: list[AssetRejected]) -> None:
         found = await runs.lock_or_make(session, _accounts(events))
-        await steps.reject(session, events)
+        await steps.reject(session, _in_time(events, found))
         await closing.end_if_done(session, _running(found), causes=_by_job(events))
 
 
@@ -74,6 +79,12 @@ def of_a_job(event: AssetStored) -> bool:
 
 def _accounts(events: Sequence[AssetStored | AssetRejected]) -> dict[str, str]:
     return {event.job_id: event.account_id for event in events if event.job_id is not None}
+
+
+def _in_time(events: Sequence[A], found: Sequence[Row[Any]]) -> list[A]:
+    """What storage tells of jobs that have not ended."""
+    alive = {run.job_id for run in found if run.state != RunState.ENDED}
+    return [event for event in events if event.job_id in alive]
 
 
 def _running(found: Sequence[Row[Any]]) -> list[Row[Any]]:

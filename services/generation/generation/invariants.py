@@ -5,8 +5,16 @@ from kit.invariants import Invariant
 INVARIANTS = (
     Invariant(
         "runs_end_by_their_deadline",
-        "Every job has ended one minute after its deadline.",
-        "SELECT job_id, state, deadline FROM runs WHERE state <> 'ended' AND deadline < now() - interval '1 minute'",
+        "Every job has ended one minute after its deadline, unless storage has yet to answer for a picture.",
+        "SELECT r.job_id, r.state, r.deadline FROM runs r"
+        " WHERE r.state <> 'ended' AND r.deadline < now() - interval '1 minute'"
+        " AND NOT EXISTS (SELECT FROM steps s WHERE s.job_id = r.job_id AND s.state = 'produced')",
+    ),
+    Invariant(
+        "storage_answers_for_every_picture",
+        "No job waits for storage longer than ten minutes after its deadline.",
+        "SELECT r.job_id, s.item, r.deadline FROM runs r JOIN steps s ON s.job_id = r.job_id"
+        " WHERE r.state <> 'ended' AND r.deadline < now() - interval '10 minutes' AND s.state = 'produced'",
     ),
     Invariant(
         "ended_runs_have_no_open_step",

@@ -23,7 +23,6 @@ class Pause:
     model: str
     seconds: float
     failure: FailureClass
-    reason: str
 
 
 async def paused(session: ReadSession | WriteSession) -> Mapping[str, Row[Any]]:
@@ -37,10 +36,10 @@ async def pause(session: WriteSession, pauses: Sequence[Pause]) -> None:
     longest = {wanted.model: wanted for wanted in sorted(pauses, key=lambda wanted: wanted.seconds)}
     for model in sorted(longest):
         wanted = longest[model]
-        values = {"open_until": now_plus(wanted.seconds), "failure": wanted.failure, "reason": wanted.reason}
+        values = {"open_until": now_plus(wanted.seconds), "failure": wanted.failure}
         statement = insert(model_health).values(model=model, **values)
         changes = {name: statement.excluded[name] for name in values}
         longer = model_health.c.open_until < statement.excluded.open_until
         await session.execute(statement.on_conflict_do_update(index_elements=["model"], set_=changes, where=longer))
         tell = log.error if wanted.failure is FailureClass.PROVIDER_REJECTED else log.warning
-        tell("model.paused", model=model, seconds=wanted.seconds, failure=wanted.failure, reason=wanted.reason)
+        tell("model.paused", model=model, seconds=wanted.seconds, failure=wanted.failure)

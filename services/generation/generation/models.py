@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from kit.leases import lease_columns, lease_index
+from kit.sql import one_of
 
 metadata = MetaData()
 
@@ -63,10 +64,6 @@ OPEN = (StepState.PENDING, StepState.SUBMITTED, StepState.PRODUCED)
 """A run ends when none of its steps is in one of these."""
 
 
-def _one_of(column: str, values: type[StrEnum]) -> str:
-    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
-
-
 runs = Table(
     "runs",
     metadata,
@@ -88,12 +85,13 @@ runs = Table(
     # decided here
     Column("state", Text, nullable=False, server_default=RunState.WAITING),
     Column("outcome", Text, nullable=True),
+    Column("unmade", Text, nullable=True),  # why items have failed that never became steps
     Column("ended_at", DateTime(timezone=True), nullable=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    *lease_columns(),  # due at the deadline, and after the end when retention is over
-    CheckConstraint(_one_of("state", RunState), name="runs_state"),
-    CheckConstraint(_one_of("hold", Hold), name="runs_hold"),
-    CheckConstraint(_one_of("outcome", Outcome), name="runs_outcome"),
+    *lease_columns(),  # due at the deadline
+    one_of("state", RunState, name="runs_state"),
+    one_of("hold", Hold, name="runs_hold"),
+    one_of("outcome", Outcome, name="runs_outcome"),
     CheckConstraint("(state = 'ended') = (outcome IS NOT NULL AND ended_at IS NOT NULL)", name="runs_ended_once"),
     CheckConstraint("state <> 'running' OR (kind IS NOT NULL AND hold = 'held')", name="runs_running_is_paid"),
     Index("runs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
@@ -111,14 +109,13 @@ steps = Table(
     Column("state", Text, nullable=False, server_default=StepState.PENDING),
     Column("fallback", Boolean, nullable=False, server_default=text("false")),
     Column("failure", Text, nullable=True),  # of a pending step: why the last attempt failed
-    Column("detail", Text, nullable=True),
     Column("size", Integer, nullable=True),
     Column("sha256", Text, nullable=True),
     Column("causation_id", Text, nullable=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     *lease_columns(),
     UniqueConstraint("job_id", "item", name="steps_item"),
-    CheckConstraint(_one_of("state", StepState), name="steps_state"),
+    one_of("state", StepState, name="steps_state"),
     CheckConstraint("state NOT IN ('produced', 'stored') OR sha256 IS NOT NULL", name="steps_made_has_sha256"),
     CheckConstraint("state <> 'failed' OR failure IS NOT NULL", name="steps_failed_has_failure"),
     lease_index("steps"),
@@ -134,7 +131,7 @@ attempts = Table(
     Column("ended_at", DateTime(timezone=True), nullable=True),
     Column("outcome", Text, nullable=True),  # succeeded, retryable, failed, unknown; null while the call is open
     Column("failure", Text, nullable=True),
-    Column("detail", Text, nullable=True),
+    Column("detail", Text, nullable=True),  # in the provider's words, for operators alone
     Column("provider_request_id", Text, nullable=True),
     Column("usage", JSONB(none_as_null=True), nullable=True),
     Column("cost_usd", Numeric(12, 6), nullable=True),
@@ -148,7 +145,6 @@ model_health = Table(
     Column("model", Text, primary_key=True),
     Column("open_until", DateTime(timezone=True), nullable=False),
     Column("failure", Text, nullable=False),
-    Column("reason", Text, nullable=False),
 )
 
 account_turns = Table(

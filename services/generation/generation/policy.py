@@ -1,13 +1,12 @@
 """What follows when a picture was not made: pure decisions, no database and no clock of its own.
 
 A fault of the provider is repeated a few times, a request for patience as long as the deadline and the item's own
-patience allow, anything else never. A call whose outcome is unknown is repeated only where the catalogue says so.
+patience allow, anything else never: least of all a call whose outcome is unknown, which may have been made and charged.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from generation.catalogue import Model
 from generation.errors import Again, ProviderError
 from shared.failures import FailureClass
 
@@ -26,7 +25,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Where an item stands. ``faults`` and ``unknowns`` count its earlier attempts that ended so."""
+    """Where an item stands. ``faults`` counts its earlier attempts that ended so."""
 
     now: datetime
     waiting_since: datetime
@@ -34,7 +33,6 @@ class Situation:
     cancelled: bool
     wants_fallback: bool
     faults: int
-    unknowns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +60,14 @@ class Cancel:
 Decision = Defer | FallBack | GiveUp | Cancel
 
 
-def after_failure(error: ProviderError, situation: Situation, model: Model, limits: Limits) -> Decision:
+def after_failure(error: ProviderError, situation: Situation, limits: Limits) -> Decision:
     """What to do once a call has failed."""
-    delay = _delay(error, situation, model, limits)
+    # a call that may have been made is told as such, cancelled or not: the platform books what it may have cost
+    if situation.cancelled and error.failure is not FailureClass.OUTCOME_UNKNOWN:
+        return Cancel()
+    delay = _delay(error, situation, limits)
     if delay is None:
         return _without_the_model(error.failure, situation)
-    if situation.cancelled:
-        return Cancel()
     if error.again is Again.FREE or error.pause_seconds:
         return while_paused(error.failure, situation, situation.now + delay, limits)
     return _by(situation.now + delay, error.failure, situation)
@@ -81,12 +80,10 @@ def while_paused(failure: FailureClass, situation: Situation, until: datetime, l
     return _by(until, failure, situation)
 
 
-def _delay(error: ProviderError, situation: Situation, model: Model, limits: Limits) -> timedelta | None:
+def _delay(error: ProviderError, situation: Situation, limits: Limits) -> timedelta | None:
     """How long to wait before the same call may be made again; None when it may not."""
     pause = timedelta(seconds=error.pause_seconds or 0)
     backoff = max(pause, limits.retry_delay * 2**situation.faults)
-    if error.failure is FailureClass.OUTCOME_UNKNOWN:
-        return backoff if model.after_unknown == "resubmit-once" and not situation.unknowns else None
     match error.again:
         case Again.FREE:
             return pause

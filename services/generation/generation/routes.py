@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from sqlalchemy import Row
 
 from generation import model_health
@@ -13,15 +13,18 @@ from generation.schemas import ModelList, ModelPause, ModelView
 from kit.http import ReadDep
 from kit.identity import CallerDep
 
-router = APIRouter(prefix="/v1", tags=["models"])
 
+def make_router(*, model: str) -> APIRouter:
+    """The routes of generation, which makes new jobs with ``model``."""
+    router = APIRouter(prefix="/v1", tags=["models"])
 
-@router.get("/models")
-async def list_models(request: Request, session: ReadDep, _: CallerDep) -> ModelList:
-    """The models that pictures are or were made with."""
-    current = request.app.state.service.settings.openai_image_model
-    asleep = await model_health.paused(session)
-    return ModelList(data=[_view(model, current=current, asleep=asleep) for model in catalogue().values()])
+    @router.get("/models", summary="List models")
+    async def list_models(session: ReadDep, _: CallerDep) -> ModelList:
+        """The models that pictures are or were made with."""
+        asleep = await model_health.paused(session)
+        return ModelList(data=[_view(known, current=model, asleep=asleep) for known in catalogue().values()])
+
+    return router
 
 
 def _view(model: Model, *, current: str, asleep: Mapping[str, Row[Any]]) -> ModelView:

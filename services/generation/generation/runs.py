@@ -4,24 +4,27 @@ Every event sets its own columns of the job's one row; an event about an unknown
 complete acts, under its lock, so that no order of events starts a job twice or leaves it waiting.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum, auto
 from typing import Any
 
+import structlog
 from pydantic import ValidationError
-from sqlalchemy import Row, case, delete, literal_column, select, update
+from sqlalchemy import Row, case, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from generation import closing, steps
 from generation.closing import Causes
 from generation.models import Hold, RunState, runs
 from kit.database import WriteSession
-from kit.leases import LeaseWorker
+from kit.leases import LeaseWorker, finished
 from kit.sql import among, rows_of
 from shared.contract import Event
 from shared.events import CreditsHeld, CreditsRefused, HoldOverdue, JobCancelRequested, JobRequested
 from shared.failures import FailureClass
 from shared.jobs import ImageInput, parse_input
+
+log = structlog.get_logger()
 
 
 class Move(Enum):
@@ -36,8 +39,6 @@ class Move(Enum):
 
 def next_move(run: Row[Any]) -> Move:
     """The rule. A refusal wins over a cancel: there is nothing to cancel. Both wait for billing's answer."""
-    if run.state == RunState.ENDED:
-        return Move.NOTHING
     if run.overdue:
         return Move.EXPIRE
     if run.kind is None or run.hold is None:
@@ -71,8 +72,9 @@ class Runs:
             return
         able = [run for run in starting if _can_make(run)]
         unable = [run for run in starting if not _can_make(run)]
-        detail = "This version of generation cannot make this kind of job."
-        await closing.end(session, unable, causes=causes, unmade=FailureClass.INTERNAL, detail=detail)
+        for run in unable:
+            log.error("run.not_understood", job_id=run.job_id, kind=run.kind)
+        await closing.end(session, unable, causes=causes, unmade=FailureClass.INTERNAL)
         if able:
             if waiting := [run for run in able if run.state == RunState.WAITING]:
                 await session.execute(update(runs).where(_is_among(waiting)).values(state=RunState.RUNNING))
@@ -87,10 +89,19 @@ async def _stop(session: WriteSession, stopping: Sequence[Row[Any]], *, causes: 
 
 
 async def expire(session: WriteSession, late: Sequence[Row[Any]], *, causes: Causes) -> None:
-    """The time of these runs is over, whatever they wait for."""
-    if late:
-        await steps.give_up(session, [run.job_id for run in late])
-        await closing.end(session, late, causes=causes)
+    """The time of these runs is over, whatever they wait for, but for pictures that were made in time.
+
+    Those wait for storage, which never gives up: were the job ended now, storage would keep for nothing, and not as
+    late, what could be paid. Its answer ends the job, so the timer is done.
+    """
+    if not late:
+        return
+    job_ids = [run.job_id for run in late]
+    await steps.give_up(session, job_ids)
+    waiting = await steps.awaiting_storage(session, job_ids)
+    if waiting:
+        await session.execute(update(runs).where(among(runs.c.job_id, waiting)).values(**finished()))
+    await closing.end(session, [run for run in late if run.job_id not in waiting], causes=causes)
 
 
 async def note_request(session: WriteSession, events: Sequence[JobRequested]) -> Sequence[Row[Any]]:
@@ -151,7 +162,7 @@ async def note_overdue(session: WriteSession, events: Sequence[HoldOverdue]) -> 
     return await _note(session, rows, ("overdue",))
 
 
-async def lock(session: WriteSession, job_ids: Sequence[str]) -> dict[str, Row[Any]]:
+async def lock(session: WriteSession, job_ids: Iterable[str]) -> dict[str, Row[Any]]:
     """Lock runs, in the order of their ids."""
     query = select(runs).where(among(runs.c.job_id, set(job_ids))).order_by(runs.c.job_id)
     return {row.job_id: row for row in await session.execute(query.with_for_update(key_share=True))}
@@ -167,26 +178,19 @@ async def lock_or_make(session: WriteSession, accounts: Mapping[str, str]) -> Se
     return list(found.values())
 
 
-async def forget(session: WriteSession, job_ids: Sequence[str]) -> None:
-    """Delete runs with their steps and attempts: their retention is over."""
-    if job_ids:
-        await session.execute(delete(runs).where(among(runs.c.job_id, job_ids)))
-
-
 async def _note(
     session: WriteSession, rows: Sequence[dict[str, Any]], told: Sequence[str], **decided: Any
 ) -> Sequence[Row[Any]]:
     """Set the columns ``told`` of each job's row, and those that are ``decided`` by what it held, or make the row.
 
-    Returns the rows, locked, each with the ``state_before`` (none when it is new).
+    Returns the rows, each with the ``state_before`` (none when it is new). A run that has ended stays as it is and is
+    not among them. All are locked.
     """
     unique = {row["job_id"]: row for row in rows}
     statement = insert(runs).from_select(*rows_of(runs, [unique[job_id] for job_id in sorted(unique)]))
     changes: dict[str, Any] = {column: statement.excluded[column] for column in told} | decided
-    if "due_at" in changes:
-        # the timer of an ended run waits for the end of its retention
-        changes["due_at"] = case((runs.c.state == RunState.ENDED, runs.c.due_at), else_=changes["due_at"])
-    upsert = statement.on_conflict_do_update(index_elements=[runs.c.job_id], set_=changes)
+    alive = runs.c.state != RunState.ENDED
+    upsert = statement.on_conflict_do_update(index_elements=[runs.c.job_id], set_=changes, where=alive)
     return list(await session.execute(upsert.returning(runs, literal_column("old.state").label("state_before"))))
 
 

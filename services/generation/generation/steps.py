@@ -58,7 +58,6 @@ class Close:
     step_id: str
     state: StepState
     failure: FailureClass
-    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,6 @@ class Delay:
     step_id: str
     seconds: float
     failure: FailureClass
-    detail: str
 
 
 def object_key(*, account_id: str, job_id: str, item: int, asset_id: str) -> str:
@@ -160,13 +158,8 @@ async def close(session: WriteSession, closing: Sequence[Close]) -> None:
     """End items without a picture."""
     await _each(
         session,
-        update(steps).values(
-            state=bindparam("b_state"), failure=bindparam("b_failure"), detail=bindparam("b_detail"), **finished()
-        ),
-        [
-            {"b_id": step.step_id, "b_state": step.state, "b_failure": step.failure, "b_detail": step.detail}
-            for step in closing
-        ],
+        update(steps).values(state=bindparam("b_state"), failure=bindparam("b_failure"), **finished()),
+        [{"b_id": step.step_id, "b_state": step.state, "b_failure": step.failure} for step in closing],
     )
 
 
@@ -175,16 +168,8 @@ async def defer(session: WriteSession, delays: Sequence[Delay]) -> None:
     seconds: Any = bindparam("b_seconds")
     await _each(
         session,
-        update(steps).values(
-            state=StepState.PENDING,
-            failure=bindparam("b_failure"),
-            detail=bindparam("b_detail"),
-            **retry_after(seconds),
-        ),
-        [
-            {"b_id": step.step_id, "b_seconds": step.seconds, "b_failure": step.failure, "b_detail": step.detail}
-            for step in delays
-        ],
+        update(steps).values(state=StepState.PENDING, failure=bindparam("b_failure"), **retry_after(seconds)),
+        [{"b_id": step.step_id, "b_seconds": step.seconds, "b_failure": step.failure} for step in delays],
     )
 
 
@@ -192,13 +177,8 @@ async def fall_back(session: WriteSession, falling: Sequence[Close]) -> None:
     """From now on these items are made locally; they keep their leases and the reason."""
     await _each(
         session,
-        update(steps).values(
-            state=StepState.PENDING,
-            fallback=True,
-            failure=bindparam("b_failure"),
-            detail=bindparam("b_detail"),
-        ),
-        [{"b_id": step.step_id, "b_failure": step.failure, "b_detail": step.detail} for step in falling],
+        update(steps).values(state=StepState.PENDING, fallback=True, failure=bindparam("b_failure")),
+        [{"b_id": step.step_id, "b_failure": step.failure} for step in falling],
     )
 
 
@@ -236,15 +216,24 @@ async def cancel_pending(session: WriteSession, job_ids: Sequence[str]) -> None:
 
 
 async def give_up(session: WriteSession, job_ids: Sequence[str]) -> None:
-    """The time of these jobs is over. Whoever holds an open call may still bring its picture, late."""
+    """The time of these jobs is over. Whoever holds an open call may still bring its picture, late.
+
+    A picture that lies in S3 was made in time: its item stays open until storage has answered for it.
+    """
     mine = among(steps.c.job_id, job_ids)
     asked_for_patience = steps.c.failure == FailureClass.RATE_LIMITED
     reason = case((asked_for_patience, FailureClass.RATE_LIMITED), else_=FailureClass.DEADLINE)
     waiting = mine & (steps.c.state == StepState.PENDING)
     await session.execute(update(steps).where(waiting).values(state=StepState.FAILED, failure=reason, **finished()))
-    underway = mine & steps.c.state.in_((StepState.SUBMITTED, StepState.PRODUCED))
+    underway = mine & (steps.c.state == StepState.SUBMITTED)
     late = {"state": StepState.FAILED, "failure": FailureClass.DEADLINE}
     await session.execute(update(steps).where(underway).values(**late))
+
+
+async def awaiting_storage(session: WriteSession, job_ids: Sequence[str]) -> set[str]:
+    """Those of the jobs that have a picture in S3 for which storage has not answered."""
+    produced = among(steps.c.job_id, job_ids) & (steps.c.state == StepState.PRODUCED)
+    return set(await session.scalars(select(steps.c.job_id).where(produced)))
 
 
 async def store(session: WriteSession, events: Sequence[AssetStored]) -> None:
@@ -269,11 +258,10 @@ async def reject(session: WriteSession, events: Sequence[AssetRejected]) -> None
             **_from_storage(event),
             "state": StepState.FAILED,
             "failure": FailureClass.STORAGE_REJECTED,
-            "detail": f"{event.code}: {event.detail}",
         }
         for event in events
     ]
-    await _told(session, rows, ("state", "failure", "detail"))
+    await _told(session, rows, ("state", "failure"))
 
 
 def _from_storage(event: AssetStored | AssetRejected) -> dict[str, Any]:

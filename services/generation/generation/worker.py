@@ -6,6 +6,7 @@ it: S3 and the database are waited for in a task of its own, which outlives the 
 
 import asyncio
 import hashlib
+import time
 from typing import Any
 
 import structlog
@@ -32,7 +33,7 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 
 
 class StepWork:
-    """What a lease worker does with one step."""
+    """A worker of the service: its ``leases`` hand it steps, and what it makes of them may outlive them."""
 
     def __init__(
         self, db: Database, provider: OpenAIImages, blobs: Blobs, progress: Progress, settings: GenerationSettings
@@ -47,19 +48,28 @@ class StepWork:
         self._begin: Coalescer[Lease, Plan] = Coalescer(db, calls.begin, service="generation", rests=True)
         self._finish: Coalescer[Result, Plan] = Coalescer(db, calls.finish, service="generation", rests=True)
         self._securing: dict[str, asyncio.Task[None]] = {}
-
-    def worker(self, settings: GenerationSettings) -> LeaseWorker:
-        """The lease worker of all steps."""
-        return LeaseWorker(
-            self._db,
+        self.leases = LeaseWorker(
+            db,
             steps,
-            self.work,
+            self._work,
             service="generation",
             concurrency=settings.concurrency,
             lease_seconds=self._lease_seconds,
         )
+        self.name = self.leases.name
 
-    async def work(self, lease: Lease) -> None:
+    async def run(self) -> None:
+        """Work on steps until cancelled."""
+        await self.leases.run()
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for running calls, and for every picture in hand: one whose lease has ended is paid for as well."""
+        ends = time.monotonic() + seconds
+        await self.leases.drain(seconds)
+        if self._securing:
+            await asyncio.wait(self._securing.values(), timeout=max(0.0, ends - time.monotonic()))
+
+    async def _work(self, lease: Lease) -> None:
         """Do what one leased step needs."""
         if lease.id in self._securing:
             return  # the lease ended while S3 or the database was away, and the picture is still in hand

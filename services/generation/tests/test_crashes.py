@@ -35,6 +35,10 @@ async def end_leases(service: Service) -> None:
         await session.execute(update(steps).values(leased_until=text("now() - interval '1 second'")))
 
 
+def leased_tasks() -> list[asyncio.Task]:
+    return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "LeaseWorker._guard"]
+
+
 def again(service: Service) -> Service:
     """A new process on the same database."""
     return build(service.settings)  # type: ignore[arg-type]
@@ -176,6 +180,33 @@ class TestDatabaseAway:
 
 
 class TestShutdown:
+    async def test_a_picture_that_outlived_its_lease_is_kept_before_the_process_ends(
+        self, stack: testing.Stack, settings: dict, twin: Twin, api_key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put, job, refused = Blobs.put, Journey(), asyncio.Event()
+        values = settings | {"drain_timeout": 20}
+        async with testing.service("generation", GenerationSettings, build, stack, **values) as service:
+
+            async def away_until_shutdown(self: Blobs, *arguments: object, **named: object) -> None:
+                if not service.stopping:
+                    refused.set()
+                    raise BlobUnavailableError("S3 cannot be reached")
+                await put(self, *arguments, **named)
+
+            monkeypatch.setattr(Blobs, "put", away_until_shutdown)
+            async with running(service):
+                await tell(service, job.requested(), job.held())
+                await refused.wait()
+                for task in leased_tasks():
+                    task.cancel()  # as the end of the lease does
+                await eventually(lambda: not leased_tasks())
+            successor = again(service)
+            made = await artifacts(successor)
+            await successor.db.close()
+
+        assert len(made) == 1
+        assert await twin.paid(api_key) == 1
+
     async def test_a_running_call_is_finished_before_the_process_ends(
         self, stack: testing.Stack, settings: dict, twin: Twin, api_key: str
     ) -> None:

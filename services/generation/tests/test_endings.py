@@ -2,11 +2,13 @@
 
 import asyncio
 import random
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from generation.models import steps
+from generation.retention import Retention
 from kit import invariants
 from kit.service import Service
 from kit.testing import eventually
@@ -19,6 +21,23 @@ from .journey import Journey, artifacts, ending, tell, terminals
 async def submitted(service: Service) -> int:
     async with service.db.read() as session:
         return (await session.execute(text("SELECT count(*) FROM steps WHERE state = 'submitted'"))).scalar_one()
+
+
+async def pass_the_deadline(service: Service) -> None:
+    """Let the time of the one job run out, and wait until its timer has rung."""
+    async with service.db.write() as session:
+        await session.execute(text("UPDATE runs SET deadline = now() - interval '5 minutes', due_at = now()"))
+
+    async def rang() -> bool:
+        async with service.db.read() as session:
+            return (await session.execute(text("SELECT due_at IS NULL FROM runs"))).scalar_one()
+
+    await eventually(rang)
+
+
+async def count(service: Service, table: str) -> int:
+    async with service.db.read() as session:
+        return (await session.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
 
 
 class TestDeadline:
@@ -34,16 +53,46 @@ class TestDeadline:
         assert made.late
         assert await invariants.check(working.db, working.all_invariants) == []
 
-    async def test_what_was_delivered_in_time_is_charged(self, working: Service) -> None:
-        job = Journey(n=2, seconds=2)
+    async def test_a_picture_that_was_made_in_time_waits_for_storage_and_is_charged(self, working: Service) -> None:
+        job = Journey()
         await tell(working, job.requested(), job.held())
-        made = await artifacts(working, 2)
-        await tell(working, job.stored(made[0]))
+        [made] = await artifacts(working)
+        await pass_the_deadline(working)
+        await tell(working, job.overdue())
+        assert await terminals(working) == []
+        assert await invariants.check(working.db, working.all_invariants) == []
+        await tell(working, job.stored(made))
         end = await ending(working)
 
+        assert not made.late
         assert isinstance(end, JobSucceeded)
-        assert sorted(item.price for item in end.items) == [0, 4000]
-        assert {item.failure for item in end.items} == {None, "deadline"}
+        assert [(item.outcome, item.price) for item in end.items] == [("delivered", 4000)]
+        assert await invariants.check(working.db, working.all_invariants) == []
+
+    async def test_one_that_storage_rejects_after_the_deadline_is_free(self, working: Service) -> None:
+        job = Journey()
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+        await pass_the_deadline(working)
+        await tell(working, job.rejected(made))
+
+        assert [(item.failure, item.price) for item in (await ending(working)).items] == [("storage_rejected", 0)]
+
+    async def test_of_two_items_the_one_in_time_is_charged_and_the_other_comes_late(self, working: Service) -> None:
+        job = Journey(n=2, prompt="[[twin:delay:5000 x1]] a lamp")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+        await pass_the_deadline(working)
+        await tell(working, job.stored(made))
+        end = await ending(working)
+        late = (await artifacts(working, 2))[1]
+
+        assert isinstance(end, JobSucceeded)
+        assert sorted((item.outcome, item.price, item.failure) for item in end.items) == [
+            ("delivered", 4000, None),
+            ("failed", 0, "deadline"),
+        ]
+        assert (made.late, late.late) == (False, True)
 
     async def test_a_job_that_billing_never_answered_ends_too(self, working: Service) -> None:
         job = Journey(seconds=0)
@@ -51,13 +100,17 @@ class TestDeadline:
 
         assert [item.failure for item in (await ending(working)).items] == ["deadline"]
 
-    async def test_a_run_is_deleted_when_its_retention_is_over(self, working: Service) -> None:
-        job = Journey()
-        await tell(working, job.requested(), job.refused())
-        async with working.db.write() as session:
-            await session.execute(text("UPDATE runs SET due_at = now()"))
 
-        await eventually(lambda: _is_empty(working))
+class TestRetention:
+    async def test_only_an_ended_run_that_is_too_old_is_deleted_with_all_it_has(self, generation: Service) -> None:
+        ended, waiting = Journey(), Journey()
+        await tell(generation, ended.requested(), ended.held(), ended.stored(0), waiting.requested())
+        retention, now = Retention(generation.db), datetime.now(UTC)
+        await retention.sweep(now + timedelta(days=29))
+        assert await count(generation, "runs") == 2
+        await retention.sweep(now + timedelta(days=31))
+
+        assert (await count(generation, "runs"), await count(generation, "steps")) == (1, 0)
 
 
 class TestCancel:
@@ -116,12 +169,38 @@ class TestRefusal:
 class TestOverdue:
     async def test_a_job_that_is_not_known_is_answered_once(self, generation: Service) -> None:
         job = Journey()
-        await tell(generation, job.overdue())
         await tell(generation, job.overdue(), job.requested(), job.held())
         end = await ending(generation)
 
         assert isinstance(end, JobFailed)
         assert (end.failure, end.items) == ("deadline", ())
+
+    async def test_a_job_that_has_ended_is_told_again_word_by_word(self, generation: Service) -> None:
+        delivered, cancelled, refused, foreign = Journey(n=2), Journey(), Journey(), Journey(kind="hologram")
+        await tell(generation, delivered.requested(), delivered.held(), delivered.stored(0), delivered.rejected(1))
+        await tell(generation, cancelled.requested(), cancelled.held(), cancelled.cancelled())
+        await tell(generation, refused.requested(), refused.refused())
+        await tell(generation, foreign.requested(), foreign.held())
+        jobs = [delivered, cancelled, refused, foreign]
+        for job in jobs:
+            await tell(generation, job.cancelled(), job.stored(0))  # too late to change anything
+        call = [job.overdue() for job in jobs]
+        await tell(generation, *call)
+
+        for job, overdue in zip(jobs, call, strict=True):
+            first, again = await terminals(generation, job.job_id)
+            assert type(first) is type(again)
+            assert first == again
+            assert again.envelope.causation_id == overdue.envelope.id
+
+    async def test_a_job_that_ended_unknown_is_told_again_as_unknown(self, generation: Service) -> None:
+        job = Journey()
+        await tell(generation, job.overdue())
+        await tell(generation, job.requested(), job.held(), job.stored(0))
+        await tell(generation, job.overdue())
+
+        first, again = await terminals(generation, job.job_id)
+        assert first == again
 
     async def test_a_job_that_hangs_is_ended(self, generation: Service) -> None:
         job = Journey()
@@ -140,8 +219,9 @@ class TestOnce:
         random.Random(seed).shuffle(triggers)
         await asyncio.gather(*(tell(generation, trigger) for trigger in triggers))
 
-        ends = await terminals(generation)
-        assert sorted(end.job_id for end in ends) == sorted(job.job_id for job in jobs)
+        ends = {end.job_id: end for end in await terminals(generation)}
+        assert ends.keys() == {job.job_id for job in jobs}
+        assert all(end == ends[end.job_id] for end in await terminals(generation))
         assert await invariants.check(generation.db, generation.all_invariants) == []
 
 
@@ -158,8 +238,3 @@ class TestFairness:
         position = [step.job_id for step in order].index(newcomer.job_id)
         assert position < 40
         assert len({step.turn for step in order if step.job_id != newcomer.job_id}) == 200
-
-
-async def _is_empty(service: Service) -> bool:
-    async with service.db.read() as session:
-        return (await session.execute(text("SELECT count(*) FROM runs"))).scalar_one() == 0

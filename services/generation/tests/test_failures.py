@@ -2,10 +2,13 @@
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import select
 
+from generation.models import attempts
 from generation.settings import GenerationSettings
 from kit import invariants
 from kit.service import Service
+from kit.tables import outbox
 from shared.events import JobFailed, JobSucceeded
 
 from .conftest import Twin
@@ -44,6 +47,32 @@ class TestRefusedByTheProvider:
         await tell(working, job.requested(), job.held())
 
         assert isinstance(await ending(working), JobFailed)
+
+
+class TestWhatCustomersAreTold:
+    @pytest.mark.parametrize("fault", ["moderation", "quota", "500", "garbage"])
+    async def test_it_is_a_sentence_of_ours_with_the_request_id_and_no_word_of_the_provider(
+        self, working: Service, fault: str
+    ) -> None:
+        end = await fail(working, f"[[twin:{fault}]] a lamp")
+        async with working.db.read() as session:
+            calls = (await session.execute(select(attempts).order_by(attempts.c.number))).all()
+            told = await session.execute(select(outbox.c.value))
+            spoken = b"".join(told.scalars()).decode()
+
+        assert calls[-1].provider_request_id in (end.items[0].detail or "")
+        assert end.detail == end.items[0].detail == end.attempts[-1].detail
+        assert all(call.detail and call.detail not in spoken for call in calls)
+
+    async def test_a_fallback_says_why_it_is_one(self, working: Service) -> None:
+        job = Journey(prompt="[[twin:500]] a lamp", fallback="gradient")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+        await tell(working, job.stored(made))
+        [item] = (await ending(working)).items
+
+        assert item.fallback
+        assert (item.detail or "").startswith("The provider of the model could not make it")
 
 
 class TestRefusedKey:

@@ -25,7 +25,6 @@ def situation(**changes: object) -> Situation:
         "cancelled": False,
         "wants_fallback": False,
         "faults": 0,
-        "unknowns": 0,
     }
     return Situation(**(values | changes))
 
@@ -37,39 +36,43 @@ def limited(seconds: float) -> ProviderError:
 class TestFault:
     @pytest.mark.parametrize(("faults", "expected"), [(0, Defer(1.0)), (1, Defer(2.0)), (2, GiveUp())])
     def test_it_is_repeated_with_growing_pauses_until_the_last_attempt(self, faults: int, expected: object) -> None:
-        assert policy.after_failure(FAULT, situation(faults=faults), MODEL, LIMITS) == expected
+        assert policy.after_failure(FAULT, situation(faults=faults), LIMITS) == expected
 
     def test_it_is_not_repeated_behind_the_deadline(self) -> None:
         soon = situation(deadline=NOW + timedelta(milliseconds=500))
-        assert policy.after_failure(FAULT, soon, MODEL, LIMITS) == GiveUp()
+        assert policy.after_failure(FAULT, soon, LIMITS) == GiveUp()
 
     def test_it_is_not_repeated_for_a_customer_who_cancelled(self) -> None:
-        assert policy.after_failure(FAULT, situation(cancelled=True), MODEL, LIMITS) == Cancel()
+        assert policy.after_failure(FAULT, situation(cancelled=True), LIMITS) == Cancel()
+
+    def test_a_customer_who_cancelled_gets_no_fallback_either(self) -> None:
+        stopped = situation(faults=2, wants_fallback=True, cancelled=True)
+        assert policy.after_failure(FAULT, stopped, LIMITS) == Cancel()
 
     def test_the_last_one_falls_back_if_that_is_wanted(self) -> None:
-        assert policy.after_failure(FAULT, situation(faults=2, wants_fallback=True), MODEL, LIMITS) == FallBack()
+        assert policy.after_failure(FAULT, situation(faults=2, wants_fallback=True), LIMITS) == FallBack()
 
 
 class TestRateLimit:
     def test_no_number_of_them_uses_up_the_attempts(self) -> None:
-        assert policy.after_failure(limited(7), situation(faults=2), MODEL, LIMITS) == Defer(7.0)
+        assert policy.after_failure(limited(7), situation(faults=2), LIMITS) == Defer(7.0)
 
     def test_an_item_with_a_fallback_waits_as_long_as_its_patience(self) -> None:
         wanted = situation(wants_fallback=True)
-        assert policy.after_failure(limited(29), wanted, MODEL, LIMITS) == Defer(29.0)
-        assert policy.after_failure(limited(31), wanted, MODEL, LIMITS) == FallBack()
+        assert policy.after_failure(limited(29), wanted, LIMITS) == Defer(29.0)
+        assert policy.after_failure(limited(31), wanted, LIMITS) == FallBack()
 
 
 class TestUnknownOutcome:
-    def test_it_is_not_repeated_unless_the_catalogue_says_so(self) -> None:
-        again = MODEL.model_copy(update={"after_unknown": "resubmit-once"})
-        assert policy.after_failure(outcome_unknown("gone"), situation(), MODEL, LIMITS) == GiveUp()
-        assert policy.after_failure(outcome_unknown("gone"), situation(), again, LIMITS) == Defer(1.0)
-        assert policy.after_failure(outcome_unknown("gone"), situation(unknowns=1), again, LIMITS) == GiveUp()
+    def test_it_is_never_repeated(self) -> None:
+        assert policy.after_failure(outcome_unknown("gone"), situation(), LIMITS) == GiveUp()
 
     def test_it_never_falls_back(self) -> None:
         wanted = situation(wants_fallback=True)
-        assert policy.after_failure(outcome_unknown("gone"), wanted, MODEL, LIMITS) == GiveUp()
+        assert policy.after_failure(outcome_unknown("gone"), wanted, LIMITS) == GiveUp()
+
+    def test_a_cancel_does_not_hide_what_it_may_have_cost(self) -> None:
+        assert policy.after_failure(outcome_unknown("gone"), situation(cancelled=True), LIMITS) == GiveUp()
 
 
 class TestRetryAfter:

@@ -6,11 +6,11 @@ from kit.identity import Verifier
 from kit.safe_http import SafeClient
 from kit.service import Service
 from kit.subscriptions import on
-from publishing import retention
 from publishing.delivering import Courier
 from publishing.handlers import Handlers, lock_deliveries
 from publishing.invariants import INVARIANTS
 from publishing.models import metadata
+from publishing.retention import Retention
 from publishing.routes import make_router
 from publishing.schedule import Schedule
 from publishing.settings import PublishingSettings
@@ -52,9 +52,8 @@ def build(settings: PublishingSettings) -> Service:
             on(JobRefused, handlers.on_job_ended, where=_wants_delivery),
         ),
         lock=lock_deliveries,
-        workers=(courier.worker,),
+        workers=(courier.worker, Retention(db, keep=settings.retention)),
         invariants=INVARIANTS,
-        background=(lambda: retention.watch(db, keep=settings.retention),),
         on_close=(client.close,),
         verifier=Verifier(settings.identity_public_key, audience="publishing"),
     )

@@ -202,7 +202,7 @@ def _tell(session: WriteSession, lease: Lease, number: int, result: Result, ende
     }
     code = result.error_code
     event = DeliveryFailed(**facts, code=code, detail=REASONS[code]) if code else DeliverySucceeded(**facts)
-    outbox.add(session, event, cause=lease.row.cause, traceparent=lease.row.traceparent)
+    outbox.add(session, event, cause=lease.row.causation_id, traceparent=lease.row.traceparent)
     log.info(
         "delivery.ended",
         delivery_id=lease.id,

@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 
 from kit.leases import lease_columns, lease_index
+from kit.sql import one_of
 
 metadata = MetaData()
 
@@ -31,7 +32,7 @@ deliveries = Table(
     # known from the terminal event
     Column("type", Text, nullable=True),
     Column("body", Text, nullable=True),  # stored once, so that every attempt sends the same bytes
-    Column("cause", Text, nullable=True),
+    Column("causation_id", Text, nullable=True),
     Column("attempt_count", Integer, nullable=False, server_default="0"),
     Column("failures", SmallInteger, nullable=False, server_default="0"),  # place in the retry schedule
     Column("status_code", SmallInteger, nullable=True),
@@ -39,7 +40,7 @@ deliveries = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("ended_at", DateTime(timezone=True), nullable=True),
     *lease_columns(),
-    CheckConstraint("state IN ('waiting', 'delivering', 'succeeded', 'failed')", name="deliveries_state"),
+    one_of("state", ("waiting", "delivering", "succeeded", "failed"), name="deliveries_state"),
     CheckConstraint("state = 'waiting' OR (url IS NOT NULL AND body IS NOT NULL)", name="deliveries_complete"),
     CheckConstraint("(state = 'delivering') = (due_at IS NOT NULL)", name="deliveries_due_work"),
     CheckConstraint("(state IN ('succeeded', 'failed')) = (ended_at IS NOT NULL)", name="deliveries_ended"),
@@ -60,6 +61,6 @@ attempts = Table(
     Column("status_code", SmallInteger, nullable=True),
     Column("error_code", Text, nullable=True),
     Column("response", Text, nullable=True),
-    CheckConstraint("outcome IN ('succeeded', 'failed', 'interrupted')", name="attempts_outcome"),
+    one_of("outcome", ("succeeded", "failed", "interrupted"), name="attempts_outcome"),
     CheckConstraint("(outcome = 'failed') = (error_code IS NOT NULL)", name="attempts_error"),
 )

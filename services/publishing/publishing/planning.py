@@ -55,7 +55,7 @@ async def plan_outcomes(session: WriteSession, ends: Sequence[Terminal]) -> bool
             "job_id": end.job_id,
             "type": f"job.{STATUS[type(end)]}",
             "body": body_of(end),
-            "cause": end.envelope.id,
+            "causation_id": end.envelope.id,
             "traceparent": end.envelope.traceparent,
         }
         for end in ends
@@ -63,7 +63,7 @@ async def plan_outcomes(session: WriteSession, ends: Sequence[Terminal]) -> bool
     statement = insert(deliveries)
     keep = {
         name: func.coalesce(deliveries.c[name], statement.excluded[name])
-        for name in ("type", "body", "cause", "traceparent")
+        for name in ("type", "body", "causation_id", "traceparent")
     }
     return await _upsert(session, statement, rows, keep=keep, complete=deliveries.c.url.is_not(None))
 

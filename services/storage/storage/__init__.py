@@ -1,1 +1,1 @@
-"""Storage keeps what customers own: generated pictures, uploads, their lineage and their thumbnails."""
+"""Storage keeps what customers own: generated pictures, uploads, and their thumbnails."""

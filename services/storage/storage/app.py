@@ -10,10 +10,10 @@ from kit.database import Database
 from kit.identity import Verifier
 from kit.service import Service
 from kit.subscriptions import on
-from shared.events import ArtifactProduced, JobRequested
+from shared.events import ArtifactProduced
 from shared.topics import STORAGE_ASSETS
 from storage.derivatives import Thumbnails
-from storage.handlers import Handlers, on_job_requested
+from storage.handlers import Handlers
 from storage.invariants import INVARIANTS
 from storage.library import Links
 from storage.models import metadata
@@ -34,13 +34,20 @@ def build(settings: StorageSettings) -> Service:
     """Every route, subscription, worker and invariant of storage."""
     db = Database(settings.database_url.get_secret_value(), name="storage", pool_size=settings.database_pool_size)
     blobs = Blobs.from_settings(settings, public_url=settings.s3_public_url)
-    processes = Processes(settings.picture_processes)
-    thumbnails = Thumbnails(db, blobs, processes, concurrency=settings.thumbnail_concurrency)
+    # apart, so that neither can starve the other
+    shrinking, cleaning = Processes(settings.thumbnail_processes), Processes(settings.upload_processes)
+    thumbnails = Thumbnails(db, blobs, shrinking, concurrency=settings.thumbnail_concurrency)
     registrar = Registrar(db, blobs, thumbnails)
     handlers = Handlers(registrar)
 
     links = Links(blobs, settings.signed_url_lifetime)
-    uploads = Uploads(blobs, processes, thumbnails, settings.upload_max_pixels)
+    uploads = Uploads(
+        blobs,
+        cleaning,
+        thumbnails,
+        max_pixels=settings.upload_max_pixels,
+        per_account=settings.uploads_per_account,
+    )
     return Service(
         name="storage",
         description="Pictures: what was made or uploaded, where it comes from, and signed links to it.",
@@ -50,14 +57,11 @@ def build(settings: StorageSettings) -> Service:
         migrations=migrations_folder(__file__),
         topics=(STORAGE_ASSETS,),
         routers=(make_router(db, links, uploads),),
-        subscriptions=(
-            on(ArtifactProduced, handlers.on_artifact_produced),
-            on(JobRequested, on_job_requested, where=lambda job: bool(job.references)),
-        ),
+        subscriptions=(on(ArtifactProduced, handlers.on_artifact_produced),),
         workers=(registrar.worker, thumbnails.worker),
         invariants=INVARIANTS,
         background=(lambda: ensure_bucket(blobs),),
-        on_close=(processes.close, blobs.close),
+        on_close=(shrinking.close, cleaning.close, blobs.close),
         verifier=Verifier(settings.identity_public_key, audience="storage"),
         body_limits={"/v1/uploads": MAX_BYTES + FORM_BYTES},
     )

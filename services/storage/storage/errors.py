@@ -2,6 +2,8 @@
 
 from kit.problems import Problem
 
+RETRY_SECONDS = 2
+
 
 def asset_not_found() -> Problem:
     """Also the answer for another account's asset."""
@@ -16,6 +18,12 @@ def asset_not_available(state: str) -> Problem:
 def upload_too_large(limit: int) -> Problem:
     """The picture has too many bytes."""
     return Problem(413, "upload_too_large", f"The picture is larger than {limit:,} bytes; send a smaller one.")
+
+
+def too_many_uploads(limit: int) -> Problem:
+    """429: so many uploads of this account are being taken in."""
+    detail = f"{limit} uploads of your account are being taken in; send the next one when one of them is answered."
+    return Problem(429, "too_many_uploads", detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def unsupported_picture() -> Problem:

@@ -1,6 +1,4 @@
-"""Tables of storage. ``assets`` and ``derivatives`` are due work too, so they carry a lease."""
-
-from datetime import datetime
+"""Tables of storage. Both are due work too, so they carry a lease."""
 
 from sqlalchemy import (
     BigInteger,
@@ -18,10 +16,9 @@ from sqlalchemy import (
     func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
 
 from kit.leases import lease_columns, lease_index
+from kit.sql import one_of
 
 metadata = MetaData()
 
@@ -45,12 +42,12 @@ assets = Table(
     Column("recipe", JSONB, nullable=True),
     Column("rejection_code", Text, nullable=True),
     Column("rejection_detail", Text, nullable=True),
-    Column("cause", Text, nullable=True),  # the event that announced it
+    Column("causation_id", Text, nullable=True),  # the event that announced it
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("settled_at", DateTime(timezone=True), nullable=True),  # when it was stored or rejected
     *lease_columns(),
-    CheckConstraint("source IN ('generated', 'fallback', 'uploaded')", name="assets_source"),
-    CheckConstraint("state IN ('registering', 'stored', 'rejected')", name="assets_state"),
+    one_of("source", ("generated", "fallback", "uploaded"), name="assets_source"),
+    one_of("state", ("registering", "stored", "rejected"), name="assets_state"),
     CheckConstraint("(state = 'registering') = (settled_at IS NULL)", name="assets_settled"),
     CheckConstraint("(state = 'rejected') = (rejection_code IS NOT NULL)", name="assets_rejection"),
     CheckConstraint("size > 0 AND width > 0 AND height > 0", name="assets_measures"),
@@ -73,25 +70,9 @@ derivatives = Table(
     Column("error", Text, nullable=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     *lease_columns(),
-    CheckConstraint("state IN ('making', 'done', 'failed')", name="derivatives_state"),
+    one_of("state", ("making", "done", "failed"), name="derivatives_state"),
     CheckConstraint("(state = 'done') = (object_key IS NOT NULL)", name="derivatives_key"),
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="derivatives_error"),
     Index("derivatives_asset", "asset_id"),
     lease_index("derivatives"),
 )
-
-
-class _Base(SQLModel, registry=registry(metadata=metadata)):
-    pass
-
-
-class Reference(_Base, table=True):
-    """Lineage: ``asset_id`` was an input of ``job_id``."""
-
-    __tablename__ = "lineage"
-
-    job_id: str = Field(primary_key=True, sa_type=Text)
-    position: int = Field(primary_key=True, sa_type=SmallInteger)
-    asset_id: str = Field(sa_type=Text, index=True)
-    account_id: str = Field(sa_type=Text)
-    requested_at: datetime

@@ -1,6 +1,7 @@
 """Processes that work on bytes strangers sent, one task at a time each, so that a hostile picture hurts nobody else.
 
-A task that eats too much processor time or memory takes down its own process only; the next task gets a new one.
+A task that eats too much processor time or memory takes down its own process only; the next task gets a new one. So
+does a task that nobody waits for any more: its process is ended, and its place is free at once.
 """
 
 import asyncio
@@ -37,7 +38,10 @@ class Processes:
             self._free.put_nowait(_executor())
 
     async def run(self, function: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
-        """Call ``function`` in a process of its own. Raises what it raises, or ProcessDiedError."""
+        """Call ``function`` in a process of its own, which ends when the caller is cancelled.
+
+        Raises what it raises, or ProcessDiedError.
+        """
         executor = await self._free.get()
         try:
             future = executor.submit(_limited, self._cpu_seconds, partial(function, *arguments, **options))
@@ -46,6 +50,10 @@ class Processes:
             executor.shutdown(wait=False)
             executor = _executor()
             raise ProcessDiedError("the picture took too much time or memory to decode") from error
+        except asyncio.CancelledError:
+            _kill(executor)
+            executor = _executor()
+            raise
         finally:
             self._free.put_nowait(executor)
 
@@ -57,6 +65,13 @@ class Processes:
 
 def _executor() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
+
+
+def _kill(executor: ProcessPoolExecutor) -> None:
+    """End a process in the middle of its task."""
+    for process in executor._processes.values():  # noqa: SLF001 - kill_workers() comes with Python 3.14
+        process.kill()
+    executor.shutdown(wait=False)
 
 
 def _prepare() -> None:

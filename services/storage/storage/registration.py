@@ -115,7 +115,7 @@ class Registrar:
         rows = {row.id: row for row in written}
         for row in rows.values():
             event = _stored(row) if row.state == "stored" else _rejected(row)
-            outbox.add(session, event, cause=row.cause, traceparent=row.traceparent)
+            outbox.add(session, event, cause=row.causation_id, traceparent=row.traceparent)
         stored = {row.id: row.traceparent for row in rows.values() if row.state == "stored"}
         await self._thumbnails.order(session, stored)
         return [verdict.lease.id in rows for verdict in verdicts]
@@ -138,7 +138,7 @@ def _row(artifact: ArtifactProduced) -> dict[str, object]:
         "fallback": artifact.fallback,
         "late": artifact.late,
         "recipe": artifact.recipe,
-        "cause": artifact.envelope.id,
+        "causation_id": artifact.envelope.id,
         "traceparent": artifact.envelope.traceparent,
     }
 

@@ -15,7 +15,6 @@ from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_
 from shared.ids import AssetId, JobId
 from storage.errors import asset_not_available, upload_too_large
 from storage.library import Links, get_asset, list_assets
-from storage.lineage import references_of
 from storage.schemas import Asset, AssetDetail, Source, Variant
 from storage.uploads import MAX_BYTES, Uploads
 
@@ -34,6 +33,7 @@ UPLOAD_REFUSED: Responses = {
     409: {"description": "The Idempotency-Key was used with another picture."},
     413: {"description": "The picture is larger than 10 MiB."},
     415: {"description": "The content is not a JPEG, PNG or WebP picture."},
+    429: {"description": "Too many uploads of the account at a time."},
 }
 
 
@@ -108,8 +108,7 @@ def make_router(db: Database, links: Links, uploads: Uploads) -> APIRouter:
 
 async def _describe(session: ReadSession, links: Links, *, account_id: str, asset_id: str) -> AssetDetail:
     row = await get_asset(session, account_id=account_id, asset_id=asset_id)
-    references = await references_of(session, job_id=row.job_id)
-    return AssetDetail.of(row, links, recipe=row.recipe, references=references)
+    return AssetDetail.of(row, links, recipe=row.recipe)
 
 
 async def _take_in(

@@ -69,9 +69,8 @@ class Asset(BaseModel):
 
 
 class AssetDetail(Asset):
-    """A picture and where it comes from."""
+    """A picture and how it was made."""
 
     recipe: dict[str, Any] | None = Field(
         description="How it was made: model, parameters, hashes of the inputs. Null for an upload."
     )
-    references: list[str] = Field(description="Assets that the job was given, in order.")

@@ -20,7 +20,11 @@ class StorageSettings(S3Settings):
     signed_url_lifetime: timedelta = Field(
         default=timedelta(minutes=15), ge=timedelta(minutes=1), le=timedelta(days=7), description="Validity of a URL."
     )
-    picture_processes: int = Field(default=2, ge=1, le=32, description="Processes that decode and encode pictures.")
+    upload_processes: int = Field(default=2, ge=1, le=32, description="Processes that decode and encode uploads.")
+    uploads_per_account: int = Field(
+        default=4, ge=1, description="Uploads of one account that one process takes in at a time."
+    )
+    thumbnail_processes: int = Field(default=2, ge=1, le=32, description="Processes that make thumbnails.")
     thumbnail_concurrency: int = Field(
         default=4, ge=0, description="Thumbnails that one process makes at a time; 0: it leaves them to others."
     )

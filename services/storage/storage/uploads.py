@@ -1,6 +1,9 @@
 """Uploads: pictures that customers bring. What is kept is our own encoding of the pixels, never the bytes received."""
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import func, insert
@@ -13,7 +16,7 @@ from kit.tracing import current_traceparent
 from shared.events import AssetStored
 from shared.ids import new_id
 from storage.derivatives import Thumbnails
-from storage.errors import unsupported_picture, unusable_picture
+from storage.errors import too_many_uploads, unsupported_picture, unusable_picture
 from storage.models import assets
 from storage.pictures import EXTENSIONS, Picture, PictureRefusedError, UnsupportedPictureError, clean
 from storage.processes import ProcessDiedError, Processes
@@ -32,21 +35,41 @@ class Upload:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
 class Uploads:
-    """Takes in pictures of strangers."""
+    """Takes in pictures of strangers, few of each account at a time."""
 
-    blobs: Blobs
-    processes: Processes
-    thumbnails: Thumbnails
-    max_pixels: int
+    def __init__(
+        self, blobs: Blobs, processes: Processes, thumbnails: Thumbnails, *, max_pixels: int, per_account: int
+    ) -> None:
+        self._blobs = blobs
+        self._processes = processes
+        self._thumbnails = thumbnails
+        self._max_pixels = max_pixels
+        self._per_account = per_account
+        self._running: Counter[str] = Counter()
 
     async def put(self, data: bytes, *, account_id: str) -> Upload:
-        """Clean the picture and write it to S3. Raises Problem 415 or 422, or BlobUnavailableError."""
+        """Clean the picture and write it to S3. Raises Problem 415, 422 or 429, or BlobUnavailableError."""
+        with self._turn(account_id):
+            return await self._put(data, account_id=account_id)
+
+    @contextmanager
+    def _turn(self, account_id: str) -> Iterator[None]:
+        if self._running[account_id] >= self._per_account:
+            raise too_many_uploads(self._per_account)
+        self._running[account_id] += 1
+        try:
+            yield
+        finally:
+            self._running[account_id] -= 1
+            if not self._running[account_id]:
+                del self._running[account_id]
+
+    async def _put(self, data: bytes, *, account_id: str) -> Upload:
         picture = await self._clean(data)
         asset_id, sha256 = new_id("ast"), hashlib.sha256(picture.data).hexdigest()
         key = f"{account_id}/uploads/{asset_id}.{EXTENSIONS[picture.media_type]}"
-        await self.blobs.put(key, picture.data, picture.media_type, {"sha256": sha256})
+        await self._blobs.put(key, picture.data, picture.media_type, {"sha256": sha256})
         return Upload(asset_id, account_id, key, picture, sha256)
 
     async def keep(self, session: WriteSession, *, upload: Upload, use: Fingerprint | None) -> str:
@@ -79,16 +102,16 @@ class Uploads:
             )
         )
         outbox.add(session, AssetStored(asset_id=upload.asset_id, **facts), traceparent=traceparent)
-        await self.thumbnails.order(session, {upload.asset_id: traceparent})
+        await self._thumbnails.order(session, {upload.asset_id: traceparent})
         return upload.asset_id
 
     async def discard(self, upload: Upload) -> None:
         """Remove the object of an upload that turned out to be a replay."""
-        await self.blobs.delete(upload.object_key)
+        await self._blobs.delete(upload.object_key)
 
     async def _clean(self, data: bytes) -> Picture:
         try:
-            return await self.processes.run(clean, data, self.max_pixels)
+            return await self._processes.run(clean, data, self._max_pixels)
         except UnsupportedPictureError as error:
             raise unsupported_picture() from error
         except PictureRefusedError as error:

@@ -118,6 +118,19 @@ class TestProcesses:
 
         await processes.close()
 
+    async def test_a_task_that_nobody_waits_for_any_more_is_ended_and_frees_its_place(self) -> None:
+        processes = Processes(1)
+        process_id = await processes.run(os.getpid)
+        task = asyncio.create_task(processes.run(sum, range(10**12)))
+        await eventually(lambda: _cpu_ticks(process_id) > 50)
+
+        task.cancel()
+
+        async with asyncio.timeout(20):
+            assert await processes.run(abs, -1) == 1
+        await eventually(lambda: not _runs(process_id))
+        await processes.close()
+
     async def test_errors_come_back_as_they_were(self) -> None:
         processes = Processes(1)
 
@@ -146,6 +159,10 @@ class TestProcesses:
         await parent.wait()
 
         await eventually(lambda: not _runs(child))
+
+
+def _cpu_ticks(process_id: int) -> int:
+    return int(Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[11])
 
 
 def _runs(process_id: int) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import struct
+import time
 import zipfile
 import zlib
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from kit.blobs import Blobs
 from kit.testing import client, emitted, eventually
 from shared.events import AssetStored
 from shared.ids import new_id
@@ -162,6 +164,47 @@ class TestRefuse:
             answer = await http.post("/v1/uploads", files={"file": ("a.png", png())})
 
         assert answer.status_code == 401
+
+
+class TestCrowd:
+    async def test_thumbnails_that_hang_delay_no_upload(self, storage, upload, png) -> None:
+        worker = next(worker for worker in storage.workers if worker.name == "derivatives")
+        processes = worker._work.__self__._processes
+        hanging = [asyncio.create_task(processes.run(time.sleep, 60)) for _ in range(8)]
+        await eventually(lambda: not processes._free.qsize())
+
+        async with asyncio.timeout(30):
+            answer = await upload(png())
+
+        assert answer.status_code == 201
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+    async def test_one_account_has_few_uploads_at_a_time_and_others_have_their_own(
+        self, storage, upload, png, monkeypatch
+    ) -> None:
+        put, waiting, go = Blobs.put, [], asyncio.Event()
+
+        async def slow(self: Blobs, key: str, *arguments: object) -> None:
+            if key.startswith(ACCOUNT):
+                waiting.append(key)
+                await go.wait()
+            await put(self, key, *arguments)
+
+        monkeypatch.setattr(Blobs, "put", slow)
+        limit = storage.settings.uploads_per_account
+        first = [asyncio.create_task(upload(png())) for _ in range(limit)]
+        await eventually(lambda: len(waiting) == limit)
+        refused, foreign = await upload(png()), await upload(png(), account_id=new_id("acc"))
+        go.set()
+        taken = await asyncio.gather(*first)
+
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_uploads")
+        assert int(refused.headers["retry-after"]) > 0
+        assert foreign.status_code == 201
+        assert {answer.status_code for answer in taken} == {201}
+        assert (await upload(png())).status_code == 201
 
 
 class TestRepeat:

@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.Column("sealed_secret", sa.Text(), nullable=True),
         sa.Column("type", sa.Text(), nullable=True),
         sa.Column("body", sa.Text(), nullable=True),
-        sa.Column("cause", sa.Text(), nullable=True),
+        sa.Column("causation_id", sa.Text(), nullable=True),
         sa.Column("attempt_count", sa.Integer(), server_default="0", nullable=False),
         sa.Column("failures", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("status_code", sa.SmallInteger(), nullable=True),

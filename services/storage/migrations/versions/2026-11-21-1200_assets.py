@@ -1,10 +1,9 @@
-"""Assets, derivatives and lineage.
+"""Assets and their derivatives.
 
 Revision ID: 2026_11_21_assets
 """
 
 import sqlalchemy as sa
-import sqlmodel
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
@@ -36,7 +35,7 @@ def upgrade() -> None:
         sa.Column("recipe", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("rejection_code", sa.Text(), nullable=True),
         sa.Column("rejection_detail", sa.Text(), nullable=True),
-        sa.Column("cause", sa.Text(), nullable=True),
+        sa.Column("causation_id", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
@@ -62,16 +61,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("due_at IS NOT NULL"),
     )
     op.create_index("assets_job", "assets", ["job_id"], unique=False)
-    op.create_table(
-        "lineage",
-        sa.Column("job_id", sa.Text(), nullable=False),
-        sa.Column("position", sa.SmallInteger(), nullable=False),
-        sa.Column("asset_id", sa.Text(), nullable=False),
-        sa.Column("account_id", sa.Text(), nullable=False),
-        sa.Column("requested_at", sqlmodel.sql.sqltypes.UTCDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("job_id", "position"),
-    )
-    op.create_index("ix_lineage_asset_id", "lineage", ["asset_id"], unique=False)
     op.create_table(
         "derivatives",
         sa.Column("id", sa.Text(), nullable=False),
@@ -113,6 +102,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.drop_table("derivatives")
-    op.drop_table("lineage")
     op.drop_table("assets")
     drop_kernel_tables(op)
