@@ -87,7 +87,6 @@ class _Changes:
 
     attempts: list[dict[str, Any]]
     ended: list[dict[str, Any]]
-    submit: list[str]
     release: list[str]
     close: list[Close]
     defer: list[Delay]
@@ -98,14 +97,13 @@ class _Changes:
 
     @classmethod
     def none(cls) -> "_Changes":
-        return cls([], [], [], [], [], [], [], [], [], [])
+        return cls([], [], [], [], [], [], [], [], [])
 
     async def apply(self, session: WriteSession) -> None:
         if self.attempts:
             await session.execute(insert(attempts), self.attempts)
         if self.ended:
             await session.execute(_END_ATTEMPT, self.ended)
-        await steps.submit(session, self.submit)
         await steps.release(session, self.release)
         await steps.close(session, self.close)
         await steps.defer(session, self.defer)
@@ -176,7 +174,6 @@ class Calls:
             return self._while_paused(pause, item, _situation(run, step, earlier), changes)
         number = len(earlier) + 1
         changes.attempts.append({"step_id": step.id, "number": number, "model": step.model})
-        changes.submit.append(step.id)
         return Call(item, number)
 
     def _while_paused(self, pause: Row[Any], item: Item, situation: Situation, changes: _Changes) -> Plan:
@@ -208,7 +205,7 @@ class Calls:
             return None
         if error.pause_seconds:
             changes.pauses.append(Pause(item.model, error.pause_seconds, error.failure))
-        if step.state != StepState.SUBMITTED:
+        if step.state != StepState.PENDING:
             changes.ended.append(_ended(failed, _outcome(error, again=False)))
             changes.release.append(step.id)
             return None
@@ -292,7 +289,7 @@ def _record_made(session: WriteSession, known: _Known, made: Made, changes: _Cha
         return  # its retention is over
     if made.number is not None:
         changes.ended.append(_ended(made, "succeeded"))
-    in_time = step.state in {StepState.PENDING, StepState.SUBMITTED}
+    in_time = step.state == StepState.PENDING
     if not in_time and (made.number is None or step.sha256 is not None):
         return
     (changes.produce if in_time else changes.late).append((step.id, made.picture))

@@ -20,13 +20,13 @@ INVARIANTS = (
         "ended_runs_have_no_open_step",
         "No item of an ended job is still open.",
         "SELECT r.job_id, s.item, s.state FROM runs r JOIN steps s ON s.job_id = r.job_id"
-        " WHERE r.state = 'ended' AND s.state IN ('pending', 'submitted', 'produced')",
+        " WHERE r.state = 'ended' AND s.state IN ('pending', 'produced')",
     ),
     Invariant(
         "running_runs_have_an_open_step",
         "A job whose items are all closed has ended.",
         "SELECT r.job_id FROM runs r WHERE r.state = 'running' AND NOT EXISTS"
-        " (SELECT FROM steps s WHERE s.job_id = r.job_id AND s.state IN ('pending', 'submitted', 'produced'))",
+        " (SELECT FROM steps s WHERE s.job_id = r.job_id AND s.state IN ('pending', 'produced'))",
     ),
     Invariant(
         "running_runs_have_all_steps",
@@ -37,13 +37,7 @@ INVARIANTS = (
     Invariant(
         "pending_steps_are_due",
         "Every step that waits for a worker is due at some time.",
-        "SELECT id, job_id FROM steps WHERE state IN ('pending', 'submitted') AND due_at IS NULL",
-    ),
-    Invariant(
-        "submitted_steps_have_an_open_attempt",
-        "A step is submitted exactly while one of its attempts is open.",
-        "SELECT s.id, s.state FROM steps s WHERE s.state = 'submitted'"
-        " AND (SELECT count(*) FROM attempts a WHERE a.step_id = s.id AND a.ended_at IS NULL) <> 1",
+        "SELECT id, job_id FROM steps WHERE state = 'pending' AND due_at IS NULL",
     ),
     Invariant(
         "cut_off_calls_are_noticed",

@@ -52,15 +52,14 @@ class Outcome(StrEnum):
 
 
 class StepState(StrEnum):
-    PENDING = "pending"  # not with a provider: may be cancelled
-    SUBMITTED = "submitted"  # an attempt is open
+    PENDING = "pending"  # to be made; a provider has it exactly while one of its attempts is open
     PRODUCED = "produced"  # the bytes lie in S3, storage has not answered yet
     STORED = "stored"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
-OPEN = (StepState.PENDING, StepState.SUBMITTED, StepState.PRODUCED)
+OPEN = (StepState.PENDING, StepState.PRODUCED)
 """A run ends when none of its steps is in one of these."""
 
 
@@ -136,7 +135,7 @@ attempts = Table(
     Column("usage", JSONB(none_as_null=True), nullable=True),
     Column("cost_usd", Numeric(12, 6), nullable=True),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="attempts_ended_with_outcome"),
-    Index("attempts_open", "started_at", postgresql_where=text("ended_at IS NULL")),
+    Index("attempts_open", "step_id", unique=True, postgresql_where=text("ended_at IS NULL")),
 )
 
 model_health = Table(

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, func, select, text, update
+from sqlalchemy import Row, bindparam, case, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from generation.models import OPEN, StepState, steps
+from generation.models import OPEN, StepState, attempts, steps
 from generation.pictures import Picture
 from kit.database import ReadSession, WriteSession
 from kit.leases import Lease, LeaseWorker, finished, held_by, now_plus, retry_after
@@ -35,6 +35,8 @@ _TAKE_TURNS = text(
     " excluded.next_turn - extract(epoch FROM now())::bigint * 1000)"
     " RETURNING account_id, next_turn"
 )
+
+_WITH_PROVIDER = exists().where(attempts.c.step_id == steps.c.id, attempts.c.ended_at.is_(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +150,6 @@ async def hold(session: WriteSession, lease: Lease, *, seconds: float) -> None:
     await session.execute(update(steps).where(held_by(steps, lease)).values(leased_until=now_plus(seconds)))
 
 
-async def submit(session: WriteSession, step_ids: Sequence[str]) -> None:
-    """A call is about to be made for these; they keep their leases."""
-    if step_ids:
-        await session.execute(update(steps).where(among(steps.c.id, step_ids)).values(state=StepState.SUBMITTED))
-
-
 async def close(session: WriteSession, closing: Sequence[Close]) -> None:
     """End items without a picture."""
     await _each(
@@ -168,7 +164,7 @@ async def defer(session: WriteSession, delays: Sequence[Delay]) -> None:
     seconds: Any = bindparam("b_seconds")
     await _each(
         session,
-        update(steps).values(state=StepState.PENDING, failure=bindparam("b_failure"), **retry_after(seconds)),
+        update(steps).values(failure=bindparam("b_failure"), **retry_after(seconds)),
         [{"b_id": step.step_id, "b_seconds": step.seconds, "b_failure": step.failure} for step in delays],
     )
 
@@ -177,7 +173,7 @@ async def fall_back(session: WriteSession, falling: Sequence[Close]) -> None:
     """From now on these items are made locally; they keep their leases and the reason."""
     await _each(
         session,
-        update(steps).values(state=StepState.PENDING, fallback=True, failure=bindparam("b_failure")),
+        update(steps).values(fallback=True, failure=bindparam("b_failure")),
         [{"b_id": step.step_id, "b_failure": step.failure} for step in falling],
     )
 
@@ -210,7 +206,7 @@ async def release(session: WriteSession, step_ids: Sequence[str]) -> None:
 
 async def cancel_pending(session: WriteSession, job_ids: Sequence[str]) -> None:
     """Close what no provider has."""
-    pending = among(steps.c.job_id, job_ids) & (steps.c.state == StepState.PENDING)
+    pending = among(steps.c.job_id, job_ids) & (steps.c.state == StepState.PENDING) & ~_WITH_PROVIDER
     closed = {"state": StepState.CANCELLED, "failure": FailureClass.CANCELLED, **finished()}
     await session.execute(update(steps).where(pending).values(**closed))
 
@@ -223,11 +219,12 @@ async def give_up(session: WriteSession, job_ids: Sequence[str]) -> None:
     mine = among(steps.c.job_id, job_ids)
     asked_for_patience = steps.c.failure == FailureClass.RATE_LIMITED
     reason = case((asked_for_patience, FailureClass.RATE_LIMITED), else_=FailureClass.DEADLINE)
-    waiting = mine & (steps.c.state == StepState.PENDING)
-    await session.execute(update(steps).where(waiting).values(state=StepState.FAILED, failure=reason, **finished()))
-    underway = mine & (steps.c.state == StepState.SUBMITTED)
+    pending = mine & (steps.c.state == StepState.PENDING)
+    await session.execute(
+        update(steps).where(pending & ~_WITH_PROVIDER).values(state=StepState.FAILED, failure=reason, **finished())
+    )
     late = {"state": StepState.FAILED, "failure": FailureClass.DEADLINE}
-    await session.execute(update(steps).where(underway).values(**late))
+    await session.execute(update(steps).where(pending & _WITH_PROVIDER).values(**late))
 
 
 async def awaiting_storage(session: WriteSession, job_ids: Sequence[str]) -> set[str]:

@@ -18,9 +18,9 @@ from .conftest import Twin
 from .journey import Journey, artifacts, ending, tell, terminals
 
 
-async def submitted(service: Service) -> int:
+async def calls_under_way(service: Service) -> int:
     async with service.db.read() as session:
-        return (await session.execute(text("SELECT count(*) FROM steps WHERE state = 'submitted'"))).scalar_one()
+        return (await session.execute(text("SELECT count(*) FROM attempts WHERE ended_at IS NULL"))).scalar_one()
 
 
 async def pass_the_deadline(service: Service) -> None:
@@ -124,17 +124,17 @@ class TestCancel:
         assert isinstance(end, JobCancelled)
         assert [(item.outcome, item.price) for item in end.items] == [("cancelled", 0)] * 2
 
-    async def test_what_was_not_submitted_is_never_called(self, generation: Service, twin: Twin, api_key: str) -> None:
+    async def test_what_was_not_begun_is_never_called(self, generation: Service, twin: Twin, api_key: str) -> None:
         job = Journey(n=2)
         await tell(generation, job.requested(), job.held(), job.cancelled())
 
         assert isinstance(await ending(generation), JobCancelled)
         assert await twin.calls(api_key) == 0
 
-    async def test_what_was_submitted_runs_to_its_end_and_is_charged(self, working: Service) -> None:
+    async def test_a_call_under_way_runs_to_its_end_and_is_charged(self, working: Service) -> None:
         job = Journey(prompt="[[twin:delay:300]] a lamp", n=1)
         await tell(working, job.requested(), job.held())
-        await eventually(lambda: submitted(working))
+        await eventually(lambda: calls_under_way(working))
         await tell(working, job.cancelled())
         [made] = await artifacts(working)
         await tell(working, job.stored(made))

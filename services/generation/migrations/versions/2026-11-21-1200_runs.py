@@ -88,9 +88,7 @@ def upgrade() -> None:
         sa.Column("leased_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("traceparent", sa.Text(), nullable=True),
         sa.CheckConstraint("state <> 'failed' OR failure IS NOT NULL", name="steps_failed_has_failure"),
-        sa.CheckConstraint(
-            "state IN ('pending', 'submitted', 'produced', 'stored', 'failed', 'cancelled')", name="steps_state"
-        ),
+        sa.CheckConstraint("state IN ('pending', 'produced', 'stored', 'failed', 'cancelled')", name="steps_state"),
         sa.CheckConstraint("state NOT IN ('produced', 'stored') OR sha256 IS NOT NULL", name="steps_made_has_sha256"),
         sa.ForeignKeyConstraint(["job_id"], ["runs.job_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
@@ -120,9 +118,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["step_id"], ["steps.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("step_id", "number"),
     )
-    op.create_index(
-        "attempts_open", "attempts", ["started_at"], unique=False, postgresql_where=sa.text("ended_at IS NULL")
-    )
+    op.create_index("attempts_open", "attempts", ["step_id"], unique=True, postgresql_where=sa.text("ended_at IS NULL"))
 
 
 def downgrade() -> None:
