@@ -5,6 +5,8 @@ the calls. Before an event is added, the row that is the event's key must be loc
 the events of one key in order across transactions.
 """
 
+from uuid import UUID
+
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,17 +24,23 @@ class EventTooLargeError(ValueError):
 
 
 def add(
-    session: WriteSession, event: Event, *, cause: Event | str | None = None, traceparent: str | None = None
+    session: WriteSession,
+    event: Event,
+    *,
+    cause: Event | str | None = None,
+    traceparent: str | None = None,
+    event_id: UUID | None = None,
 ) -> None:
     """Emit ``event`` when this transaction commits.
 
-    ``cause`` is the event (or its id) that led here; its trace goes on unless ``traceparent`` names another.
+    ``cause`` is the event (or its id) that led here; its trace goes on unless ``traceparent`` names another. An event
+    that may have to be told again has an ``event_id`` that follows from its fact, so that every inbox knows the repeat.
     Raises EventTooLargeError.
     """
     if isinstance(cause, Event):
         traceparent = traceparent or cause.envelope.traceparent
         cause = cause.envelope.id
-    event.stamp(causation_id=cause, traceparent=traceparent or current_traceparent())
+    event.stamp(event_id=event_id, causation_id=cause, traceparent=traceparent or current_traceparent())
     value = event.model_dump_json().encode()
     if len(value) > MAX_VALUE_BYTES:
         raise EventTooLargeError(f"{event.wire_type} of {event.key} has {len(value)} bytes, the limit is 256 KB")

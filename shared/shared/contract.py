@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -159,12 +160,17 @@ class Event(BaseModel):
         return self
 
     def stamp(
-        self, *, causation_id: str | None = None, traceparent: str | None = None, now: datetime | None = None
+        self,
+        *,
+        event_id: UUID | None = None,
+        causation_id: str | None = None,
+        traceparent: str | None = None,
+        now: datetime | None = None,
     ) -> Self:
-        """Give the event its id and time, as a producer does just before it is stored in the outbox."""
+        """Give the event its id (a new one when none is given) and time, just before it is stored in the outbox."""
         return self.with_envelope(
             Envelope(
-                id=str(uuid7()),
+                id=str(event_id or uuid7()),
                 type=self.wire_type,
                 source=f"/atelier/{self.topic.owner}",
                 subject=self.key,

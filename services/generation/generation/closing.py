@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID, uuid5
 
 import structlog
 from sqlalchemy import Row, select, update
@@ -29,6 +30,7 @@ from shared.contract import Event
 from shared.events import JobCancelled, JobFailed, JobRefused, JobSucceeded
 from shared.events.generation import AttemptSummary, ItemResult, Terminal
 from shared.failures import FailureClass
+from shared.ids import decode
 
 log = structlog.get_logger()
 
@@ -74,7 +76,7 @@ async def tell_again(session: WriteSession, ended: Sequence[Row[Any]], *, causes
     for run in ended:
         results = _results(run, made.get(run.job_id, ()), calls[run.job_id], unmade=run.unmade)
         event = _terminal(run, run.outcome, results, calls[run.job_id], finished_at=run.ended_at)
-        outbox.add(session, event, cause=causes[run.job_id], traceparent=run.traceparent)
+        outbox.add(session, event, cause=causes[run.job_id], traceparent=run.traceparent, event_id=_end_id(run.job_id))
         log.warning("end.told_again", job_id=run.job_id, outcome=run.outcome)
 
 
@@ -96,11 +98,16 @@ async def _end(
         outcome = _outcome(run, results)
         outcomes[outcome].append(run.job_id)
         event = _terminal(run, outcome, results, calls[run.job_id], finished_at=now)
-        outbox.add(session, event, cause=causes[run.job_id], traceparent=run.traceparent)
+        outbox.add(session, event, cause=causes[run.job_id], traceparent=run.traceparent, event_id=_end_id(run.job_id))
     for outcome, job_ids in outcomes.items():
         values = {"state": RunState.ENDED, "outcome": outcome, "ended_at": now, "unmade": unmade}
         values |= finished()
         await session.execute(update(runs).where(among(runs.c.job_id, job_ids)).values(**values))
+
+
+def _end_id(job_id: str) -> UUID:
+    """The id of the one terminal event of a job, also when it is told again."""
+    return uuid5(decode(job_id), "end")
 
 
 def _results(

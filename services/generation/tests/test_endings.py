@@ -191,6 +191,7 @@ class TestOverdue:
             first, again = await terminals(generation, job.job_id)
             assert type(first) is type(again)
             assert first == again
+            assert first.envelope.id == again.envelope.id
             assert again.envelope.causation_id == overdue.envelope.id
 
     async def test_a_job_that_ended_unknown_is_told_again_as_unknown(self, generation: Service) -> None:
