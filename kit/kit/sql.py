@@ -9,13 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Column, ColumnElement, Select, Table, Text
+from sqlalchemy import CheckConstraint, Column, ColumnElement, Select, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 
 def among(column: Column[Any], values: Iterable[str]) -> ColumnElement[bool]:
     """``column = ANY(values)``."""
     return column == sa.any_(sa.literal(sorted(values), sa.ARRAY(Text)))
+
+
+def one_of(column: str, values: Iterable[str], *, name: str) -> CheckConstraint:
+    """A text column that holds one of a few words."""
+    words = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({words})", name=name)
 
 
 def rows_of(table: Table, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], Select[Any]]:

@@ -4,7 +4,6 @@ Revision ID: ${up_revision}
 """
 
 import sqlalchemy as sa
-import sqlmodel
 from alembic import op
 
 revision = ${repr(up_revision)}

@@ -19,7 +19,7 @@ from sqlalchemy import insert, select
 
 from gateway import journal
 from gateway.errors import balance_negative, insufficient_credits, unknown_kind
-from gateway.models import among, balances, jobs
+from gateway.models import balances, jobs
 from gateway.owners import Owner, OwnerClient
 from gateway.quotes import Quotes
 from gateway.schemas import JobCredits, JobDelivery, JobLinks, JobView, NewJob
@@ -30,6 +30,7 @@ from kit.idempotency import Fingerprint
 from kit.identity import Caller
 from kit.problems import Problem, invalid
 from kit.sealing import seal
+from kit.sql import among
 from kit.tracing import current_traceparent
 from shared.events import JobRequested
 from shared.events.jobs import SealedWebhook

@@ -43,7 +43,7 @@ async def _create_account(service: Service, arguments: argparse.Namespace) -> in
         async with service.db.write() as session:
             account = await register(session, email=arguments.email)
             await note_sign_in(session, account_id=account.id)
-            key = create_key(session, account_id=account.id, name="first key")
+            key = await create_key(session, account_id=account.id, name="first key")
     except EmailInUseError:
         print(f"there is an account with the e-mail {arguments.email} already", file=sys.stderr)
         return 1
@@ -55,7 +55,7 @@ async def _create_key(service: Service, arguments: argparse.Namespace) -> int:
     try:
         async with service.db.write() as session:
             account = await get_account(session, account_id=arguments.account)
-            key = create_key(session, account_id=account.id, name=arguments.name)
+            key = await create_key(session, account_id=account.id, name=arguments.name)
     except UnknownAccountError:
         return _no_such_account(arguments.account)
     print(json.dumps({"id": key.row.id, "api_key": key.secret}))

@@ -8,13 +8,13 @@ import re
 import secrets
 import string
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
-from gateway.models import ApiKey, api_keys
+from gateway.models import api_keys
 from kit.database import ReadSession, WriteSession
 from shared.ids import new_id
 
@@ -26,6 +26,22 @@ _ALPHABET = string.ascii_letters + string.digits
 _PREFIX_LENGTH = 8
 _SECRET_LENGTH = 43  # 62^43 > 2^256
 _FORM = re.compile(rf"atl_([A-Za-z0-9]{{{_PREFIX_LENGTH}}})_[A-Za-z0-9]{{{_SECRET_LENGTH}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key as it is kept."""
+
+    id: str
+    account_id: str
+    name: str
+    prefix: str
+    hash: bytes
+    last4: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +63,7 @@ def prefix_of(key: str) -> str | None:
     return match[1] if match else None
 
 
-def create_key(
+async def create_key(
     session: WriteSession,
     *,
     account_id: str,
@@ -69,16 +85,16 @@ def create_key(
         created_at=datetime.now(UTC),
         expires_at=expires_at,
     )
-    session.add(row)
+    await session.execute(insert(api_keys).values(asdict(row)))
     return NewKey(row, secret)
 
 
 async def list_keys(session: ReadSession, *, account_id: str, before: str | None, limit: int) -> list[ApiKey]:
     """The keys of an account, newest first; those that were revoked too."""
-    query = select(ApiKey).where(api_keys.c.account_id == account_id).order_by(api_keys.c.id.desc()).limit(limit)
+    query = select(api_keys).where(api_keys.c.account_id == account_id).order_by(api_keys.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(api_keys.c.id < before)
-    return list((await session.execute(query)).scalars())
+    return [ApiKey(*row) for row in await session.execute(query)]
 
 
 async def revoke_key(session: WriteSession, *, account_id: str, key_id: str) -> bool:
@@ -94,12 +110,13 @@ async def revoke_key(session: WriteSession, *, account_id: str, key_id: str) -> 
 
 async def find_key(session: ReadSession, *, prefix: str) -> ApiKey | None:
     """The key with this prefix, unless it has ended."""
-    query = select(ApiKey).where(
+    query = select(api_keys).where(
         api_keys.c.prefix == prefix,
         api_keys.c.revoked_at.is_(None),
         func.coalesce(api_keys.c.expires_at > func.now(), True),
     )
-    return (await session.execute(query)).scalar_one_or_none()
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else ApiKey(*row)
 
 
 def _random(length: int) -> str:

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 from sqlalchemy import bindparam, select, text, update
 
 from gateway import journal
-from gateway.models import TERMINAL, among, jobs
+from gateway.models import TERMINAL, jobs
 from kit.database import WriteSession, after_commit
 from kit.signals import Signals
+from kit.sql import among
 from shared.contract import Event
 from shared.events import CreditsHeld, CreditsSettled, DeliveryFailed, DeliverySucceeded
 from shared.events.generation import Terminal

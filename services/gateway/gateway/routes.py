@@ -201,7 +201,7 @@ def _add_account(router: APIRouter, authenticator: Authenticator) -> None:
         expires_at = None
         if request.expires_in_days is not None:
             expires_at = datetime.now(UTC) + timedelta(days=request.expires_in_days)
-        made = create_key(
+        made = await create_key(
             session, account_id=caller.account_id, name=request.name, scopes=request.scopes, expires_at=expires_at
         )
         response.headers["Cache-Control"] = "no-store"

@@ -1,13 +1,13 @@
 """What gateway's routes take and answer with. Amounts are integers in milli-credits; 1,000 of them are one credit."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from gateway.keys import SCOPES, Scope
-from gateway.models import ApiKey
+from gateway.keys import SCOPES, ApiKey, Scope
 from shared.ids import QuoteId
 from shared.jobs import JOB_INPUTS, Deliver
 
@@ -259,7 +259,7 @@ class Key(BaseModel):
     @classmethod
     def of(cls, row: ApiKey, **more: Any) -> Self:
         """The view of a row of ``api_keys``."""
-        return cls(**row.model_dump(exclude={"prefix"}), prefix=f"atl_{row.prefix}", **more)
+        return cls(**asdict(row) | {"prefix": f"atl_{row.prefix}"}, **more)
 
 
 class CreatedKey(Key):

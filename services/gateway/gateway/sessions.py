@@ -9,9 +9,9 @@ from datetime import timedelta
 from fastapi import Response
 from sqlalchemy import delete, func, insert, select, update
 
-from gateway.accounts import note_sign_in
+from gateway.accounts import Account, note_sign_in
 from gateway.keys import digest
-from gateway.models import Account, BrowserSession, accounts, browser_sessions, tickets
+from gateway.models import accounts, browser_sessions, tickets
 from kit.database import ReadSession, WriteSession
 from kit.leases import now_plus
 
@@ -57,11 +57,12 @@ async def create_session(session: WriteSession, *, account_id: str, lifetime: ti
 async def session_account(session: ReadSession | WriteSession, *, token: str) -> Account | None:
     """The account that a browser is signed in to."""
     query = (
-        select(Account)
-        .join(BrowserSession, browser_sessions.c.account_id == accounts.c.id)
+        select(accounts)
+        .join(browser_sessions, browser_sessions.c.account_id == accounts.c.id)
         .where(browser_sessions.c.hash == digest(token), browser_sessions.c.expires_at > func.now())
     )
-    return (await session.execute(query)).scalar_one_or_none()
+    row = (await session.execute(query)).one_or_none()
+    return None if row is None else Account(*row)
 
 
 async def end_session(session: WriteSession, *, token: str) -> None:

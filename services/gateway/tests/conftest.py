@@ -214,7 +214,7 @@ def open_account(gateway: Service) -> Callable[[], Awaitable[tuple[str, str]]]:
     async def register_one() -> tuple[str, str]:
         async with gateway.db.write() as session:
             account = await register(session, email=f"{new_id('mail')}@example.com")
-            key = create_key(session, account_id=account.id, name="test")
+            key = await create_key(session, account_id=account.id, name="test")
         return account.id, key.secret
 
     return register_one

@@ -63,7 +63,7 @@ class TestApiKeys:
     async def test_an_expired_key_is_none(self, gateway, customer):
         async with gateway.db.write() as session:
             past = datetime.now(UTC) - timedelta(seconds=1)
-            key = create_key(session, account_id=customer.account_id, name="old", expires_at=past)
+            key = await create_key(session, account_id=customer.account_id, name="old", expires_at=past)
 
         assert (await customer.http.get("/v1/me", headers=bearer(key.secret))).status_code == 401
 

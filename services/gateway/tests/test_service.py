@@ -13,7 +13,6 @@ from gateway.app import build
 from gateway.retention import KEEP_JOURNAL, Retention
 from gateway.sessions import create_ticket, redeem_ticket
 from gateway.settings import GatewaySettings
-from kit import migrations
 from kit.cli import main
 from kit.testing import emitted, records
 from shared.events import AccountRegistered, AccountSignedIn
@@ -28,11 +27,6 @@ WIRING = [
     "storage_url",
     "publishing_url",
 ]
-
-
-class TestSchema:
-    async def test_models_and_migrations_agree(self, gateway):
-        assert await migrations.drift(gateway.db, gateway.metadata) == []
 
 
 class TestCommands:

@@ -80,7 +80,7 @@ class TestComingIn:
     ):
         account_id, _ = await open_account()
         async with gateway.db.write() as session:
-            key = create_key(session, account_id=account_id, name="reader", scopes=["read"])
+            key = await create_key(session, account_id=account_id, name="reader", scopes=["read"])
 
         answer = await browser.post("/enter", data={"api_key": key.secret})
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Request, Response
 
 from gateway import journal, timeline
+from gateway.accounts import Account
 from gateway.jobs import get_job, is_complete, list_jobs
-from gateway.models import Account
 from gateway.schemas import JobView
 from gateway.sessions import COOKIE, session_account
 from gateway.web import lanes, wording
