@@ -21,6 +21,7 @@ from gateway import journal
 from gateway.errors import balance_negative, insufficient_credits, unknown_kind
 from gateway.models import balances, jobs
 from gateway.owners import Owner, OwnerClient
+from gateway.principals import Principal
 from gateway.quotes import Quotes
 from gateway.schemas import JobCredits, JobDelivery, JobLinks, JobView, NewJob
 from kit import idempotency, outbox
@@ -96,7 +97,7 @@ class Admission:
         self._quotes = Quotes(client, billing, timeout=quote_timeout)
         self._writes: Coalescer[Order, Result] = Coalescer(db, write_orders, service="gateway")
 
-    async def admit(self, caller: Caller, request: NewJob, *, key: str | None) -> Admitted:
+    async def admit(self, caller: Principal, request: NewJob, *, key: str | None) -> Admitted:
         """Accept a job. Raises Problem 402, 409 or 422."""
         job_input = parse(request.kind, request.input)
         use = _use_of(caller, request, key)
@@ -116,7 +117,7 @@ class Admission:
         return result
 
     def _order(
-        self, caller: Caller, request: NewJob, job_input: JobInput, *, quoted: Price | None, use: Fingerprint | None
+        self, caller: Principal, request: NewJob, job_input: JobInput, *, quoted: Price | None, use: Fingerprint | None
     ) -> Order:
         now = datetime.now(UTC)
         price = quoted or price_job(job_input, current_version(now))
@@ -124,7 +125,7 @@ class Admission:
         event = JobRequested(
             job_id=job_id,
             account_id=caller.account_id,
-            api_key_id=caller.actor if caller.actor.startswith("key_") else None,
+            api_key_id=caller.api_key_id,
             kind=request.kind,
             input=job_input.model_dump(mode="json"),
             items=job_input.items,

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 
 from gateway.errors import foreign_origin, insufficient_scope, unauthenticated
-from gateway.keys import SCOPES, digest, find_key, prefix_of
+from gateway.keys import digest, find_key, prefix_of
 from gateway.limits import RateLimiter
-from gateway.sessions import COOKIE, session_account
+from gateway.principals import Principal
+from gateway.sessions import COOKIE, signed_in
 from kit.database import Database
-from kit.identity import Caller
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_REMEMBERED = 10_000
@@ -31,9 +31,9 @@ class Authenticator:
         self._db = db
         self._limiter = limiter
         self._remember_seconds = remember.total_seconds()
-        self._known: dict[bytes, tuple[Caller, float]] = {}
+        self._known: dict[bytes, tuple[Principal, float]] = {}
 
-    async def authenticate(self, request: Request) -> Caller:
+    async def authenticate(self, request: Request) -> Principal:
         """The caller. Raises Problem 401, 403 or 429."""
         key = _bearer(request)
         if key is not None:
@@ -48,11 +48,15 @@ class Authenticator:
         request.state.rate_limit = self._limiter.take(caller.actor)
         return caller
 
-    def forget(self, actor: str) -> None:
-        """Do not trust what is remembered of this key or session."""
-        self._known = {token: known for token, known in self._known.items() if known[0].actor != actor}
+    def forget(self, *names: str) -> None:
+        """Do not trust what is remembered of these keys and their sessions, or of these sessions."""
+        self._known = {
+            token: known
+            for token, known in self._known.items()
+            if known[0].actor not in names and known[0].api_key_id not in names
+        }
 
-    async def _by_cookie(self, request: Request) -> Caller:
+    async def _by_cookie(self, request: Request) -> Principal:
         token = request.cookies.get(COOKIE)
         if token is None:
             raise unauthenticated("Send an API key: `Authorization: Bearer atl_...`.")
@@ -63,7 +67,7 @@ class Authenticator:
             raise unauthenticated("The session has ended; sign in again.")
         return caller
 
-    async def _recall(self, token: str, find: Callable[[str], Awaitable[Caller | None]]) -> Caller | None:
+    async def _recall(self, token: str, find: Callable[[str], Awaitable[Principal | None]]) -> Principal | None:
         remembered = self._known.get(digest(token))
         if remembered is not None and remembered[1] > time.monotonic():
             return remembered[0]
@@ -74,7 +78,7 @@ class Authenticator:
             self._known[digest(token)] = caller, time.monotonic() + self._remember_seconds
         return caller
 
-    async def by_key(self, key: str) -> Caller | None:
+    async def by_key(self, key: str) -> Principal | None:
         """Whose API key this is; None when it is not valid."""
         prefix = prefix_of(key)
         if prefix is None:
@@ -83,19 +87,12 @@ class Authenticator:
             found = await find_key(session, prefix=prefix)
         if found is None or not hmac.compare_digest(found.hash, digest(key)):
             return None
-        return Caller(found.account_id, found.id, frozenset(found.scopes))
+        return Principal(found.account_id, found.id, frozenset(found.scopes), found.id, found.expires_at)
 
-    async def _by_session(self, token: str) -> Caller | None:
+    async def _by_session(self, token: str) -> Principal | None:
         async with self._db.read() as session:
-            account = await session_account(session, token=token)
-        if account is None:
-            return None
-        return Caller(account.id, session_actor(token), frozenset(SCOPES))
-
-
-def session_actor(token: str) -> str:
-    """The name of a browser session; it does not give the session away."""
-    return f"session_{digest(token).hex()[:16]}"
+            browser = await signed_in(session, token=token)
+        return None if browser is None else browser.principal
 
 
 def is_same_origin(request: Request) -> bool:
@@ -114,10 +111,10 @@ def _bearer(request: Request) -> str | None:
     return key.strip()
 
 
-async def _authenticate(request: Request) -> Caller:
+async def _authenticate(request: Request) -> Principal:
     authenticator: Authenticator = request.app.state.authenticator
     return await authenticator.authenticate(request)
 
 
-AccountDep = Annotated[Caller, Depends(_authenticate)]
+AccountDep = Annotated[Principal, Depends(_authenticate)]
 """The authenticated customer of a public route."""

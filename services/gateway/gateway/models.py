@@ -53,7 +53,9 @@ api_keys = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True), nullable=True),
     Column("revoked_at", DateTime(timezone=True), nullable=True),
+    Column("made_by", Text, ForeignKey("api_keys.id"), nullable=True),  # the key that asked for it
     Index("api_keys_account", "account_id", "id"),
+    Index("api_keys_made_by", "made_by"),
 )
 
 # Sign-in links, each good for one time.
@@ -66,12 +68,14 @@ tickets = Table(
     Column("redeemed_at", DateTime(timezone=True), nullable=True),
 )
 
-# Signed-in browsers, each known by the hash of its cookie.
+# Signed-in browsers, each known by the hash of its cookie. One that came in by a key ends with that key.
 browser_sessions = Table(
     "browser_sessions",
     metadata,
     Column("hash", LargeBinary, primary_key=True),
     Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
+    Column("api_key_id", Text, ForeignKey("api_keys.id"), nullable=True),
+    Column("scopes", JSONB, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )

@@ -237,9 +237,12 @@ class NewKey(Body):
         description="What you know it by.", examples=["production"]
     )
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))] = Field(
-        default=list(SCOPES), description="`read` looks at things, `write` makes and changes them."
+        default=list(SCOPES),
+        description="`read` looks at things, `write` makes and changes them. What the caller lacks is left out.",
     )
-    expires_in_days: int | None = Field(default=None, ge=1, le=3_650, description="Left out: it does not expire.")
+    expires_in_days: int | None = Field(
+        default=None, ge=1, le=3_650, description="At the latest it expires with the key that asks for it."
+    )
 
 
 class Key(BaseModel):
@@ -255,6 +258,7 @@ class Key(BaseModel):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    made_by: str | None = Field(default=None, description="The key that asked for it, itself or by its session.")
 
     @classmethod
     def of(cls, row: ApiKey, **more: Any) -> Self:

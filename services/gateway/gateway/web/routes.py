@@ -8,7 +8,7 @@ from gateway import journal, timeline
 from gateway.accounts import Account
 from gateway.jobs import get_job, is_complete, list_jobs
 from gateway.schemas import JobView
-from gateway.sessions import COOKIE, session_account
+from gateway.sessions import COOKIE, signed_in
 from gateway.web import lanes, wording
 from gateway.web.pages import Pages
 from gateway.web.reading import balance_of
@@ -42,7 +42,7 @@ def make_router(pages: Pages) -> APIRouter:
 
     @router.get("/")
     async def show_studio(request: Request, session: ReadDep) -> Response:
-        account = await _signed_in(request, session)
+        account = await _account_of(request, session)
         if account is None:
             return welcome(pages)
         rows = await list_jobs(session, account_id=account.id, status=None, kind=None, before=None, limit=RECENT_JOBS)
@@ -60,7 +60,7 @@ def make_router(pages: Pages) -> APIRouter:
 
     @router.get("/jobs/{job_id}")
     async def show_job(job_id: JobId, request: Request, session: ReadDep) -> Response:
-        account = await _signed_in(request, session)
+        account = await _account_of(request, session)
         if account is None:
             return welcome(pages, return_to=request.url.path)
         row = await get_job(session, account_id=account.id, job_id=job_id)
@@ -82,9 +82,10 @@ def make_router(pages: Pages) -> APIRouter:
     return router
 
 
-async def _signed_in(request: Request, session: ReadSession) -> Account | None:
+async def _account_of(request: Request, session: ReadSession) -> Account | None:
     token = request.cookies.get(COOKIE)
-    return await session_account(session, token=token) if token else None
+    browser = await signed_in(session, token=token) if token else None
+    return None if browser is None else browser.account
 
 
 def _composer() -> dict[str, object]:
