@@ -105,7 +105,7 @@ def build(settings: GatewaySettings) -> Service:
             on(CreditsClawedBack, handlers.on_wallet_changed),
             on(CreditsHeld, handlers.on_credits_held),
             on(CreditsSettled, handlers.on_credits_settled),
-            on(CreditsRefused, handlers.on_noted),
+            on(CreditsRefused, handlers.on_credits_refused),
             on(HoldOverdue, handlers.on_noted),
             on(ArtifactProduced, handlers.on_noted),
             on(AssetStored, handlers.on_noted, where=lambda asset: asset.job_id is not None),

@@ -75,8 +75,8 @@ class JobCredits(BaseModel):
 
     price: int = Field(description="What all items cost together.", examples=[4_000])
     held: int | None = Field(default=None, description="What was set aside; null until then.", examples=[4_000])
-    captured: int | None = Field(default=None, description="What was charged; null until settled.", examples=[4_000])
-    released: int | None = Field(default=None, description="What was given back; null until settled.", examples=[0])
+    captured: int | None = Field(default=None, description="Charged; null until settled or refused.", examples=[4_000])
+    released: int | None = Field(default=None, description="Given back; null until settled or refused.", examples=[0])
     unit: Unit = "millicredits"
 
 

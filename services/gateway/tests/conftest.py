@@ -29,6 +29,7 @@ from shared.events import (
     CreditsRefused,
     CreditsSettled,
     DeliverySucceeded,
+    JobCancelled,
     JobRefused,
     JobSucceeded,
 )
@@ -144,6 +145,14 @@ class Make:
             detail="too few",
             needed=4_000,
             available=1,
+        )
+
+    def cancelled(self, account_id: str, job_id: str) -> JobCancelled:
+        return JobCancelled(
+            job_id=job_id,
+            account_id=account_id,
+            items=(ItemResult(item=0, outcome="cancelled", price=0),),
+            finished_at=datetime.now(UTC),
         )
 
     def settled(self, account_id: str, job_id: str, *, version: int = 3) -> CreditsSettled:

@@ -9,19 +9,21 @@ from shared.ids import new_id
 
 
 def journeys(make, account_id):
-    """Four jobs of one account: delivered with a webhook, refused, cancelled by time, and one gateway has forgotten."""
-    delivered, refused, forgotten = (new_id("job") for _ in range(3))
+    """Four jobs of one account: delivered with a webhook, refused, cancelled before that, and one gateway has forgotten."""
+    delivered, refused, cancelled, forgotten = (new_id("job") for _ in range(4))
     return [
         make.granted(account_id, available=50_000),
         *make.journey(account_id, delivered),
         make.delivered(account_id, delivered),
         make.credits_refused(account_id, refused),
         make.refused(account_id, refused),
+        make.cancelled(account_id, cancelled),
+        make.credits_refused(account_id, cancelled),
         *make.journey(account_id, forgotten),
     ]
 
 
-SIZE = 14
+SIZE = 16
 
 
 async def end_state(rows_of, account_id, events):

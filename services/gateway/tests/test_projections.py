@@ -36,6 +36,7 @@ class TestProjections:
             "needed": 4_000,
             "available": 1,
         }
+        assert (job["credits"]["held"], job["credits"]["captured"], job["credits"]["released"]) == (None, 0, 0)
 
     async def test_a_delivery_that_failed_and_was_made_again_has_succeeded(self, gateway, customer, order, make):
         target = {"webhook": {"url": "https://example.com/hook"}}

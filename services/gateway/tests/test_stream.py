@@ -97,6 +97,20 @@ class TestEvents:
             await gateway.edge.handle(records(make.delivered(live.account_id, job["id"])))
             await eventually(lambda: stream.ended)
 
+    @pytest.mark.parametrize("end", ["refused", "cancelled"])
+    async def test_a_job_that_ends_before_billing_refuses_it_is_followed_until_then(
+        self, gateway, live, job_id, make, end
+    ):
+        """A job may be cancelled, or pass its deadline, before its credits were looked at."""
+        async with following(live, job_id) as stream:
+            await gateway.edge.handle(records(getattr(make, end)(live.account_id, job_id)))
+            await eventually(lambda: stream.seqs == [1, 2])
+            assert not stream.ended
+            await gateway.edge.handle(records(make.credits_refused(live.account_id, job_id)))
+            await eventually(lambda: stream.ended)
+
+        assert stream.seqs == [1, 2, 3]
+
     async def test_progress_comes_without_an_id(self, gateway, live, job_id):
         settings = gateway.settings
         signals = Signals(settings.redis_url.get_secret_value(), namespace=settings.kafka_topic_prefix)

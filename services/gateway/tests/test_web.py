@@ -244,8 +244,8 @@ class TestStory:
 
     async def test_says_why_there_is_no_picture(self, gateway, browser, account, make):
         job_id = await ask(browser)
-        refused = make.refused(account, job_id).stamp()
-        await gateway.edge.handle(testing.records(refused))
+        events = [make.credits_refused(account, job_id).stamp(), make.refused(account, job_id).stamp()]
+        await gateway.edge.handle(testing.records(*events))
 
         text = text_of(await browser.get(f"/jobs/{job_id}"))
 
