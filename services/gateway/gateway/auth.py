@@ -1,7 +1,8 @@
 """Who calls the public API: an API key in the ``Authorization`` header, or the page's session cookie.
 
 What was looked up is remembered for a few seconds, so that a busy caller costs no query per request. Ending a key in
-this process counts at once, in other processes within those seconds.
+this process counts at once, in other processes within those seconds. Looking up is what a stranger can make us do, so
+it is limited by address; the requests of who is known are limited by account.
 """
 
 import hmac
@@ -15,7 +16,7 @@ from fastapi import Depends, Request
 
 from gateway.errors import foreign_origin, insufficient_scope, unauthenticated
 from gateway.keys import digest, find_key, prefix_of
-from gateway.limits import RateLimiter
+from gateway.limits import RateLimiter, address_of
 from gateway.principals import Principal
 from gateway.sessions import COOKIE, signed_in
 from kit.database import Database
@@ -27,9 +28,10 @@ MAX_REMEMBERED = 10_000
 class Authenticator:
     """Finds out who sent a request."""
 
-    def __init__(self, db: Database, limiter: RateLimiter, *, remember: timedelta) -> None:
+    def __init__(self, db: Database, accounts: RateLimiter, addresses: RateLimiter, *, remember: timedelta) -> None:
         self._db = db
-        self._limiter = limiter
+        self._accounts = accounts
+        self._addresses = addresses
         self._remember_seconds = remember.total_seconds()
         self._known: dict[bytes, tuple[Principal, float]] = {}
 
@@ -37,7 +39,7 @@ class Authenticator:
         """The caller. Raises Problem 401, 403 or 429."""
         key = _bearer(request)
         if key is not None:
-            caller = await self._recall(key, self.by_key)
+            caller = await self._recall(request, key, self.by_key)
             if caller is None:
                 raise unauthenticated("This API key is not valid: it is unknown, expired or revoked.")
         else:
@@ -45,8 +47,12 @@ class Authenticator:
         needed = "read" if request.method in SAFE_METHODS else "write"
         if needed not in caller.scopes:
             raise insufficient_scope(needed)
-        request.state.rate_limit = self._limiter.take(caller.actor)
+        request.state.rate_limit = self._accounts.take(caller.account_id)
         return caller
+
+    def limit_address(self, request: Request) -> None:
+        """Count a request of somebody who is not known, or not yet. Raises Problem 429."""
+        self._addresses.take(address_of(request))
 
     def forget(self, *names: str) -> None:
         """Do not trust what is remembered of these keys and their sessions, or of these sessions."""
@@ -62,15 +68,18 @@ class Authenticator:
             raise unauthenticated("Send an API key: `Authorization: Bearer atl_...`.")
         if request.method not in SAFE_METHODS and not is_same_origin(request):
             raise foreign_origin()
-        caller = await self._recall(token, self._by_session)
+        caller = await self._recall(request, token, self._by_session)
         if caller is None:
             raise unauthenticated("The session has ended; sign in again.")
         return caller
 
-    async def _recall(self, token: str, find: Callable[[str], Awaitable[Principal | None]]) -> Principal | None:
+    async def _recall(
+        self, request: Request, token: str, find: Callable[[str], Awaitable[Principal | None]]
+    ) -> Principal | None:
         remembered = self._known.get(digest(token))
         if remembered is not None and remembered[1] > time.monotonic():
             return remembered[0]
+        self.limit_address(request)
         caller = await find(token)
         if caller is not None:
             if len(self._known) >= MAX_REMEMBERED:
@@ -115,6 +124,14 @@ async def _authenticate(request: Request) -> Principal:
     authenticator: Authenticator = request.app.state.authenticator
     return await authenticator.authenticate(request)
 
+
+async def _limit_address(request: Request) -> None:
+    authenticator: Authenticator = request.app.state.authenticator
+    authenticator.limit_address(request)
+
+
+OpenToAll = Depends(_limit_address)
+"""For routers and routes that need no credentials: limited by address."""
 
 AccountDep = Annotated[Principal, Depends(_authenticate)]
 """The authenticated customer of a public route."""

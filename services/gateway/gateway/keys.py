@@ -15,8 +15,8 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, func, insert, select, update
 
-from gateway.errors import insufficient_scope, unauthenticated
-from gateway.models import api_keys
+from gateway.errors import insufficient_scope, too_many_keys, unauthenticated
+from gateway.models import accounts, api_keys
 from gateway.principals import Principal
 from kit.database import ReadSession, WriteSession
 from kit.sql import among
@@ -106,12 +106,17 @@ async def create_key_for(
     name: str,
     scopes: Iterable[Scope],
     expires_at: datetime | None,
+    most: int,
 ) -> NewKey:
-    """Make a key for a caller, within the caller's own scopes and lifetime. Raises Problem 401 or 403."""
+    """Make a key for a caller, within the caller's own scopes and lifetime; an account may have ``most``.
+
+    Raises Problem 401, 403 or 429.
+    """
     allowed = [scope for scope in scopes if scope in principal.scopes]
     if not allowed:
         raise insufficient_scope(min(scopes))
     await _lock_maker(session, principal)
+    await _count(session, principal.account_id, most=most)
     ends = [end for end in (expires_at, principal.expires_at) if end is not None]
     return await create_key(
         session,
@@ -130,6 +135,13 @@ async def _lock_maker(session: WriteSession, principal: Principal) -> None:
     query = select(api_keys.c.id).where(api_keys.c.id == principal.api_key_id, *LIVE).with_for_update(read=True)
     if (await session.execute(query)).one_or_none() is None:
         raise unauthenticated("This API key has ended.")
+
+
+async def _count(session: WriteSession, account_id: str, *, most: int) -> None:
+    await session.execute(select(accounts.c.id).where(accounts.c.id == account_id).with_for_update(key_share=True))
+    query = select(func.count()).select_from(api_keys).where(api_keys.c.account_id == account_id, *LIVE)
+    if (await session.execute(query)).scalar_one() >= most:
+        raise too_many_keys(most)
 
 
 async def list_keys(

@@ -83,11 +83,12 @@ STREAM: Responses = {
 ENDED: Responses = {409: {"description": "The job has ended already."}}
 
 
-def make_router(admission: Admission, streams: Streams, authenticator: Authenticator) -> APIRouter:
+def make_router(admission: Admission, streams: Streams, authenticator: Authenticator, *, max_keys: int) -> APIRouter:
     """Gateway's own routes."""
     router = APIRouter(prefix="/v1")
     _add_jobs(router, admission, streams)
-    _add_account(router, authenticator)
+    _add_account(router)
+    _add_keys(router, authenticator, most=max_keys)
     return router
 
 
@@ -174,14 +175,10 @@ def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None
         seen = next((seq for seq in (last_event_id, after) if seq is not None), 0)
         if is_complete(row) and seen >= (await journal.last_seqs(session, [job_id]))[job_id]:
             return Response(status_code=204)
-        return StreamingResponse(
-            streams.follow(account_id=caller.account_id, job_id=job_id, after=seen),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return streams.open(account_id=caller.account_id, job_id=job_id, after=seen)
 
 
-def _add_account(router: APIRouter, authenticator: Authenticator) -> None:
+def _add_account(router: APIRouter) -> None:
     @router.get("/me", summary="Who am I", tags=["account"])
     async def read_me(caller: AccountDep, session: ReadDep) -> Me:
         """Your account, and the credentials you asked with."""
@@ -194,6 +191,8 @@ def _add_account(router: APIRouter, authenticator: Authenticator) -> None:
             scopes=sorted(caller.scopes),
         )
 
+
+def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> None:
     @router.post(
         "/api-keys", summary="Make an API key", tags=["account"], status_code=201, openapi_extra=body_of(NewKey)
     )
@@ -204,7 +203,9 @@ def _add_account(router: APIRouter, authenticator: Authenticator) -> None:
         expires_at = None
         if request.expires_in_days is not None:
             expires_at = datetime.now(UTC) + timedelta(days=request.expires_in_days)
-        made = await create_key_for(session, caller, name=request.name, scopes=request.scopes, expires_at=expires_at)
+        made = await create_key_for(
+            session, caller, name=request.name, scopes=request.scopes, expires_at=expires_at, most=most
+        )
         response.headers["Cache-Control"] = "no-store"
         return CreatedKey.of(made.row, key=made.secret)
 

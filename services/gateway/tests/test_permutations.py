@@ -9,7 +9,7 @@ from shared.ids import new_id
 
 
 def journeys(make, account_id):
-    """Four jobs of one account: delivered with a webhook, refused, cancelled before that, and one gateway has forgotten."""
+    """Four jobs of one account: delivered with a webhook, refused, cancelled before that, and forgotten by gateway."""
     delivered, refused, cancelled, forgotten = (new_id("job") for _ in range(4))
     return [
         make.granted(account_id, available=50_000),

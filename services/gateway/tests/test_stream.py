@@ -137,6 +137,35 @@ class TestEvents:
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
 
+class TestManyStreams:
+    @pytest.fixture
+    def overrides(self):
+        return {"max_streams": 2}
+
+    async def test_one_too_many_is_refused_until_another_is_closed(self, live, job_id):
+        path = f"/v1/jobs/{job_id}/events"
+        async with following(live, job_id):
+            async with following(live, job_id) as second:
+                await eventually(lambda: second.seqs == [1])
+                refused = await live.http.get(path)
+
+            async def is_open():
+                async with live.http.stream("GET", path) as answer:
+                    return answer.status_code == 200
+
+            await eventually(is_open)
+
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+
+    async def test_who_cannot_wait_is_answered_at_once(self, live, job_id, order):
+        async with following(live, job_id) as first, following(live, job_id) as second:
+            await eventually(lambda: first.seqs == second.seqs == [1])
+
+            answer = await live.http.post("/v1/jobs", json=order, headers={"Prefer": "wait=60"})
+
+        assert answer.status_code == 202
+
+
 class TestWithoutRedis:
     @pytest.fixture
     def overrides(self):

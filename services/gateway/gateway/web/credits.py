@@ -6,6 +6,7 @@ from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
 
+from gateway.auth import OpenToAll
 from gateway.sessions import COOKIE, signed_in
 from gateway.web import wording
 from gateway.web.pages import Pages
@@ -30,7 +31,7 @@ class Row:
 
 def make_router(db: Database, pages: Pages, till: Till) -> APIRouter:
     """The route of the page. Its buttons call the public API, as any client would."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=[OpenToAll])
 
     @router.get(PAGE)
     async def show_credits(request: Request) -> Response:

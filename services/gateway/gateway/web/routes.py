@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway import journal, timeline
 from gateway.accounts import Account
+from gateway.auth import OpenToAll
 from gateway.jobs import get_job, is_complete, list_jobs
 from gateway.schemas import JobView
 from gateway.sessions import COOKIE, signed_in
@@ -38,7 +39,7 @@ IDEAS = (
 
 def make_router(pages: Pages) -> APIRouter:
     """The routes of the page; none of them is part of the public API."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=[OpenToAll])
 
     @router.get("/")
     async def show_studio(request: Request, session: ReadDep) -> Response:

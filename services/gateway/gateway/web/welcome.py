@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from gateway.auth import Authenticator, is_same_origin
+from gateway.auth import Authenticator, OpenToAll, is_same_origin
 from gateway.errors import foreign_origin
 from gateway.keys import SCOPES
 from gateway.sessions import (
@@ -40,7 +40,7 @@ JOURNEY = (
 
 def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenticator) -> APIRouter:
     """The routes by which a browser comes in and leaves."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=[OpenToAll])
     lifetime = settings.session_lifetime
     secure = settings.environment != "development"
 
