@@ -252,6 +252,19 @@ async def browser(http: httpx.AsyncClient) -> httpx.AsyncClient:
 
 
 @pytest.fixture
+def ask(browser: httpx.AsyncClient) -> Callable[..., Awaitable[str]]:
+    """Ask for pictures as the page does; the id of the job."""
+
+    async def post(**job_input: Any) -> str:
+        body = {"kind": "image", "input": {"prompt": "a lighthouse"} | job_input}
+        accepted = await browser.post("/v1/jobs", json=body)
+        assert accepted.status_code == 202, accepted.text
+        return str(accepted.json()["id"])
+
+    return post
+
+
+@pytest.fixture
 async def account(gateway: Service, browser: httpx.AsyncClient, open_account: Any) -> str:
     """The account that the browser is signed in to."""
     account_id, key = await open_account()

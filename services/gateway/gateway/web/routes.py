@@ -1,8 +1,9 @@
-"""The routes of the page: the studio, and the story of a job."""
+"""The routes of the page: the studio, the list of all jobs, and the story of a job."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from gateway import journal, timeline
 from gateway.accounts import Account
@@ -17,11 +18,14 @@ from gateway.web.story import narrate
 from gateway.web.welcome import welcome
 from kit.database import ReadSession
 from kit.http import ReadDep
+from kit.pagination import decode_cursor, encode_cursor, page
 from shared.ids import JobId
 from shared.jobs import ImageInput
 from shared.prices import current_version, price_books
 
 RECENT_JOBS = 20
+LISTED_JOBS = 50
+AfterQuery = Annotated[str | None, Query(max_length=500)]
 STEPS = (
     ("accepted", "Accepted"),
     ("paid", "Paid"),
@@ -57,6 +61,26 @@ def make_router(pages: Pages) -> APIRouter:
             ideas=IDEAS,
             statuses=wording.STATUSES,
             wording={"failures": wording.FAILURES},
+        )
+
+    @router.get("/jobs")
+    async def show_jobs(request: Request, session: ReadDep, after: AfterQuery = None) -> Response:
+        account = await _account_of(request, session)
+        if account is None:
+            return welcome(pages, return_to=request.url.path)
+        before = decode_cursor(after, str)[0] if after else None
+        rows = await list_jobs(
+            session, account_id=account.id, status=None, kind=None, before=before, limit=LISTED_JOBS + 1
+        )
+        listed = page([JobView.of(row) for row in rows], LISTED_JOBS, cursor_of=lambda job: encode_cursor(job.id))
+        return pages.render(
+            "jobs.html",
+            account=account,
+            balance=await balance_of(session, account_id=account.id),
+            jobs=listed.data,
+            next_cursor=listed.next_cursor,
+            is_later=before is not None,
+            statuses=wording.STATUSES,
         )
 
     @router.get("/jobs/{job_id}")

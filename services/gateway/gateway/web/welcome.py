@@ -23,7 +23,7 @@ from gateway.web.pages import Pages
 from kit.http import WriteDep
 
 SEE_OTHER = 303
-OWN_PAGE = re.compile(r"/jobs/job_[0-9A-Z]{26}|/credits")
+OWN_PAGE = re.compile(r"/jobs(/job_[0-9A-Z]{26})?|/credits")
 
 UNKNOWN_KEY = "This key is unknown, expired or revoked."
 LESSER_KEY = "This key may not do everything that the page can; enter with one that may read and write."
