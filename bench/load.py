@@ -68,7 +68,7 @@ class AtelierSide:
                 account = await register(session, email=f"{len(self.keys)}@example.com")
                 # an id of its own for the row, so that the account is there first
                 await session.flush()
-                key = create_key(session, account_id=account.id, name="bench")
+                key = await create_key(session, account_id=account.id, name="bench")
                 self.keys.append(key.secret)
         await db.close()
         self._books = await connect(self._infra, "gateway")

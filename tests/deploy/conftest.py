@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 import yaml
 
+from kit.service import Service
+
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(__file__).parent / ".tools"
 LOCK = Path(__file__).parent / "tools.lock"
@@ -86,6 +88,13 @@ def render() -> Callable[[str], list[Manifest]]:
         return list(yaml.safe_load_all(done.stdout))
 
     return rendered
+
+
+@pytest.fixture
+def gateway() -> Service:
+    """Gateway as its composition root builds it; nothing is connected."""
+    service: Service = load(ROOT / "tools" / "composition.py").build("gateway")
+    return service
 
 
 def load(path: Path) -> ModuleType:

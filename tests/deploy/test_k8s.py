@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
 
 from devstack.kafka import _replication
-from kit.service import ROLES
+from kit import health
+from kit.service import ROLES, Service
 from kit.settings import ServiceSettings
 
 SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
@@ -160,6 +163,33 @@ class TestPods:
         assert [image for image in images if not re.search(r":[\w.]+$", image) or image.endswith(":latest")] == []
 
 
+class TestEdge:
+    """The ingress leads to what gateway has for the outside, and to nothing else of it."""
+
+    @pytest.fixture
+    def leads_to_gateway(self, overlays: dict[str, list[Manifest]]) -> Callable[[str], bool]:
+        (rule,) = of_kind(overlays["overlays/production"], "Ingress")["gateway"]["spec"]["rules"]
+        paths = [(entry["path"].rstrip("/"), entry["pathType"]) for entry in rule["http"]["paths"]]
+
+        def leads(path: str) -> bool:
+            return any(
+                path.rstrip("/") == known or (kind == "Prefix" and path.startswith(f"{known}/"))
+                for known, kind in paths
+            )
+
+        return leads
+
+    def test_every_route_of_gateway_is_reached(self, leads_to_gateway: Callable[[str], bool], gateway: Service) -> None:
+        routes = {path for router in gateway.routers for path in paths_of(router)}
+
+        assert len(routes) > 30
+        assert {route for route in routes if not leads_to_gateway(route)} == set()
+
+    def test_what_is_for_operators_is_not(self, leads_to_gateway: Callable[[str], bool]) -> None:
+        assert {"/metrics", "/health", "/readyz", "/livez"} == paths_of(health.router)
+        assert not any(leads_to_gateway(path) for path in paths_of(health.router))
+
+
 class TestNetwork:
     """NetworkPolicies add up: what no policy of a pod allows is refused."""
 
@@ -288,6 +318,10 @@ class TestScaling:
 
         # A pool may double for a moment, and each service's relay has a connection of its own.
         assert limit > most_pods * pool * 2 + len(SERVICES)
+
+
+def paths_of(router: APIRouter) -> set[str]:
+    return {route.path for route in router.routes if isinstance(route, APIRoute)}
 
 
 def settings_of(name: str) -> type[ServiceSettings]:

@@ -141,7 +141,7 @@ class System:
         """A new account: its id and API key."""
         async with self.database("gateway") as db, db.write() as session:
             account = await gateway.accounts.register(session, email=f"{uuid7().hex}@example.com")
-            key = gateway.keys.create_key(session, account_id=account.id, name="e2e")
+            key = await gateway.keys.create_key(session, account_id=account.id, name="e2e")
         return account.id, key.secret
 
     async def grant(self, account_id: str, amount: int) -> None:

@@ -29,7 +29,7 @@ class Hold:
     job_id: str
     account_id: str
     state: str = "awaited"
-    requested_by: str | None = None
+    causation_id: str | None = None
     price: int | None = None
     price_version: str | None = None
     quote_id: str | None = None
@@ -51,7 +51,7 @@ class Hold:
 
     def note_request(self, event: JobRequested) -> None:
         """Keep what was asked."""
-        self.requested_by = event.envelope.id
+        self.causation_id = event.envelope.id
         self.traceparent = event.envelope.traceparent
         self.price, self.price_version, self.deadline = event.price, event.price_version, event.deadline
         self.quote_id = event.quote_id

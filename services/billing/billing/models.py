@@ -5,15 +5,29 @@ entries that do not sum to zero per transaction. ``wallets``, ``grants`` and ``h
 kept so that nobody has to add it up.
 """
 
-from datetime import datetime
-
-import sqlalchemy as sa
-from sqlalchemy import BigInteger, CheckConstraint, Column, DateTime, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
 
 from kit.leases import lease_columns, lease_index
+from kit.sql import one_of
 
 SOURCES = ("bonus", "plan", "purchase", "refund", "adjustment")
 KINDS = ("grant", "hold", "settle", "expire", "clawback", "adjust")
@@ -26,127 +40,91 @@ ACCOUNTS = (
     *(f"funding.{source}" for source in SOURCES),
 )
 
+metadata = MetaData()
 
-def one_of(column: str, values: tuple[str, ...], *, name: str) -> CheckConstraint:
-    """A text column that holds one of a few words."""
-    words = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({words})", name=name)
+# What one account can spend and what is set aside; ``version`` counts its transactions.
+# ``debt`` is what a clawback found no credits for: ``available`` is what remains of all grants, less the debt.
+wallets = Table(
+    "wallets",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("available", BigInteger, nullable=False, server_default="0"),
+    Column("held", BigInteger, nullable=False, server_default="0"),
+    Column("version", BigInteger, nullable=False, server_default="0"),
+    Column("debt", BigInteger, nullable=False, server_default="0"),
+    Column("guarded", Boolean, nullable=False, server_default=false()),  # has spend limits
+    CheckConstraint("available + debt >= 0", name="wallets_negative_by_debt_alone"),
+    CheckConstraint("debt >= 0", name="wallets_debt_not_negative"),
+    CheckConstraint("held >= 0", name="wallets_held_not_negative"),
+)
 
+# Credits that entered a wallet, and how much of them is neither held nor spent.
+# ``expired`` went to ``platform.expired``; ``clawed_back`` was taken back, from this grant or from others.
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, ForeignKey("wallets.account_id"), nullable=False),
+    Column("key", Text, nullable=False, unique=True),
+    Column("source", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("remaining", BigInteger, nullable=False),
+    Column("expired", BigInteger, nullable=False, server_default="0"),
+    Column("clawed_back", BigInteger, nullable=False, server_default="0"),
+    Column("priority", SmallInteger, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    one_of("source", SOURCES, name="grants_source"),
+    CheckConstraint("amount > 0", name="grants_amount_positive"),
+    CheckConstraint("remaining BETWEEN 0 AND amount", name="grants_remaining_within_amount"),
+    CheckConstraint("expired BETWEEN 0 AND amount - remaining", name="grants_expired_within_amount"),
+    CheckConstraint("clawed_back BETWEEN 0 AND amount", name="grants_clawed_back_within_amount"),
+    Index("grants_spendable", "account_id", postgresql_where=text("remaining > 0")),
+)
 
-class Table(SQLModel, registry=registry()):
-    """Base of billing's tables, with a registry of its own: five services may live in one process."""
+# One movement of credits of one account, and the wallet as it left it.
+transactions = Table(
+    "transactions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("input_hash", LargeBinary, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("account_id", Text, ForeignKey("wallets.account_id"), nullable=False),
+    Column("job_id", Text, nullable=True),
+    Column("wallet_version", BigInteger, nullable=False),
+    Column("available", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    one_of("kind", KINDS, name="transactions_kind"),
+    UniqueConstraint("key", name="transactions_key"),
+    UniqueConstraint("account_id", "wallet_version", name="transactions_wallet_version"),
+)
 
-
-class Wallet(Table, table=True):
-    """What one account can spend and what is set aside; ``version`` counts its transactions.
-
-    ``debt`` is what a clawback found no credits for: ``available`` is what remains of all grants, less the debt.
-    """
-
-    __tablename__ = "wallets"
-    __table_args__ = (
-        CheckConstraint("available + debt >= 0", name="wallets_negative_by_debt_alone"),
-        CheckConstraint("debt >= 0", name="wallets_debt_not_negative"),
-        CheckConstraint("held >= 0", name="wallets_held_not_negative"),
-    )
-
-    account_id: str = Field(sa_column=Column(Text, primary_key=True))
-    available: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
-    held: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
-    version: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
-    debt: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
-    guarded: bool = Field(sa_column=Column(sa.Boolean, nullable=False, server_default=sa.false()))  # has spend limits
-
-
-class Grant(Table, table=True):
-    """Credits that entered a wallet, and how much of them is neither held nor spent.
-
-    ``expired`` went to ``platform.expired``; ``clawed_back`` was taken back, from this grant or from others.
-    """
-
-    __tablename__ = "grants"
-    __table_args__ = (
-        one_of("source", SOURCES, name="grants_source"),
-        CheckConstraint("amount > 0", name="grants_amount_positive"),
-        CheckConstraint("remaining BETWEEN 0 AND amount", name="grants_remaining_within_amount"),
-        CheckConstraint("expired BETWEEN 0 AND amount - remaining", name="grants_expired_within_amount"),
-        CheckConstraint("clawed_back BETWEEN 0 AND amount", name="grants_clawed_back_within_amount"),
-        Index("grants_spendable", "account_id", postgresql_where=sa.text("remaining > 0")),
-    )
-
-    id: str = Field(sa_column=Column(Text, primary_key=True))
-    account_id: str = Field(sa_column=Column(Text, sa.ForeignKey("wallets.account_id"), nullable=False))
-    key: str = Field(sa_column=Column(Text, nullable=False, unique=True))
-    source: str = Field(sa_column=Column(Text, nullable=False))
-    reason: str = Field(sa_column=Column(Text, nullable=False))
-    amount: int = Field(sa_column=Column(BigInteger, nullable=False))
-    remaining: int = Field(sa_column=Column(BigInteger, nullable=False))
-    expired: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
-    clawed_back: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
-    priority: int = Field(sa_column=Column(sa.SmallInteger, nullable=False))
-    expires_at: datetime | None = Field(sa_column=Column(DateTime(timezone=True), nullable=True))
-    created_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=sa.func.now())
-    )
-
-
-class Transaction(Table, table=True):
-    """One movement of credits of one account, and the wallet as it left it."""
-
-    __tablename__ = "transactions"
-    __table_args__ = (
-        one_of("kind", KINDS, name="transactions_kind"),
-        UniqueConstraint("key", name="transactions_key"),
-        UniqueConstraint("account_id", "wallet_version", name="transactions_wallet_version"),
-    )
-
-    id: str = Field(sa_column=Column(Text, primary_key=True))
-    key: str = Field(sa_column=Column(Text, nullable=False))
-    input_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    kind: str = Field(sa_column=Column(Text, nullable=False))
-    account_id: str = Field(sa_column=Column(Text, sa.ForeignKey("wallets.account_id"), nullable=False))
-    job_id: str | None = Field(sa_column=Column(Text, nullable=True))
-    wallet_version: int = Field(sa_column=Column(BigInteger, nullable=False))
-    available: int = Field(sa_column=Column(BigInteger, nullable=False))
-    held: int = Field(sa_column=Column(BigInteger, nullable=False))
-    created_at: datetime = Field(
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=sa.func.clock_timestamp())
-    )
-
-
-class Entry(Table, table=True):
-    """One line of a transaction: negative leaves ``account``, positive enters it."""
-
-    __tablename__ = "entries"
-    __table_args__ = (
-        one_of("account", ACCOUNTS, name="entries_account"),
-        CheckConstraint("amount <> 0", name="entries_amount_not_zero"),
-    )
-
-    transaction_id: str = Field(sa_column=Column(Text, sa.ForeignKey("transactions.id"), primary_key=True))
-    line: int = Field(sa_column=Column(sa.SmallInteger, primary_key=True, autoincrement=False))
-    account: str = Field(sa_column=Column(Text, nullable=False))
-    amount: int = Field(sa_column=Column(BigInteger, nullable=False))
-    grant_id: str | None = Field(sa_column=Column(Text, sa.ForeignKey("grants.id"), nullable=True))
-
-
-metadata = Table.metadata
-
-wallets = metadata.tables["wallets"]
-grants = metadata.tables["grants"]
-transactions = metadata.tables["transactions"]
-entries = metadata.tables["entries"]
+# One line of a transaction: negative leaves ``account``, positive enters it.
+entries = Table(
+    "entries",
+    metadata,
+    Column("transaction_id", Text, ForeignKey("transactions.id"), primary_key=True),
+    Column("line", SmallInteger, primary_key=True, autoincrement=False),
+    Column("account", Text, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("grant_id", Text, ForeignKey("grants.id"), nullable=True),
+    one_of("account", ACCOUNTS, name="entries_account"),
+    CheckConstraint("amount <> 0", name="entries_amount_not_zero"),
+)
 
 # One row per job. The request and the outcome each set their own columns, whichever comes first; the row is leased
 # work while it is open, due when the job is overdue.
-holds = sa.Table(
+holds = Table(
     "holds",
     metadata,
     Column("job_id", Text, primary_key=True),
     Column("account_id", Text, nullable=False),
     Column("state", Text, nullable=False),
     # from JobRequested
-    Column("requested_by", Text, nullable=True),  # id of the event, the cause of HoldOverdue
+    Column("causation_id", Text, nullable=True),  # id of the event, the cause of HoldOverdue
     Column("price", BigInteger, nullable=True),
     Column("price_version", Text, nullable=True),
     Column("quote_id", Text, nullable=True),
@@ -166,13 +144,13 @@ holds = sa.Table(
     Column("released", BigInteger, nullable=True),
     Column("loss", BigInteger, nullable=True),
     Column("expired", BigInteger, nullable=False, server_default="0"),  # of the released: its grant had expired
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     *lease_columns(),
     lease_index("holds"),
     Index("holds_of_account", "account_id", "job_id"),
     one_of("state", ("awaited", "open", "refused", "settled"), name="holds_state"),
     one_of("outcome", ("succeeded", "failed", "cancelled", "refused"), name="holds_outcome"),
-    CheckConstraint("(state = 'awaited') = (requested_by IS NULL)", name="holds_awaited_until_requested"),
+    CheckConstraint("(state = 'awaited') = (causation_id IS NULL)", name="holds_awaited_until_requested"),
     CheckConstraint("state <> 'open' OR outcome IS NULL", name="holds_open_without_outcome"),
     CheckConstraint("(state = 'settled') = (captured IS NOT NULL)", name="holds_settled_with_amounts"),
     CheckConstraint("(state = 'open') = (due_at IS NOT NULL)", name="holds_due_while_open"),
@@ -183,27 +161,27 @@ holds = sa.Table(
 )
 
 # One row per grant that will expire, due at that moment; gone once what remained of the grant is booked as expired.
-grant_expiries = sa.Table(
+grant_expiries = Table(
     "grant_expiries",
     metadata,
-    Column("grant_id", Text, sa.ForeignKey("grants.id"), primary_key=True),
+    Column("grant_id", Text, ForeignKey("grants.id"), primary_key=True),
     Column("account_id", Text, nullable=False),
     *lease_columns(),
     lease_index("grant_expiries"),
 )
 
 # One row per account that has signed in: the sign-ins that can still matter, and how many bonuses they brought.
-sign_ins = sa.Table(
+sign_ins = Table(
     "sign_ins",
     metadata,
-    Column("account_id", Text, sa.ForeignKey("wallets.account_id"), primary_key=True),
+    Column("account_id", Text, ForeignKey("wallets.account_id"), primary_key=True),
     Column("times", ARRAY(DateTime(timezone=True)), nullable=False),  # ascending
-    Column("bonuses_before", sa.Integer, nullable=False, server_default="0"),  # brought by older, forgotten ones
-    Column("bonuses", sa.Integer, nullable=False, server_default="0"),  # all that were given
+    Column("bonuses_before", Integer, nullable=False, server_default="0"),  # brought by older, forgotten ones
+    Column("bonuses", Integer, nullable=False, server_default="0"),  # all that were given
 )
 
 # One row per quote: a price that billing keeps its word on until ``valid_until``.
-quotes = sa.Table(
+quotes = Table(
     "quotes",
     metadata,
     Column("id", Text, primary_key=True),
@@ -211,7 +189,7 @@ quotes = sa.Table(
     Column("price_version", Text, nullable=False),
     Column("price", BigInteger, nullable=False),
     Column("jobs", JSONB, nullable=False),  # kind, fingerprint of the input and price of each
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("valid_until", DateTime(timezone=True), nullable=False),
     CheckConstraint("price >= 0", name="quotes_price_not_negative"),
     CheckConstraint("valid_until > created_at", name="quotes_valid_for_a_while"),
@@ -219,11 +197,11 @@ quotes = sa.Table(
 )
 
 # One row per cap, with what was used of it in its period; the measure ``balance`` is an alert at an amount instead.
-spend_limits = sa.Table(
+spend_limits = Table(
     "spend_limits",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("account_id", Text, sa.ForeignKey("wallets.account_id"), nullable=False),
+    Column("account_id", Text, ForeignKey("wallets.account_id"), nullable=False),
     Column("api_key_id", Text, nullable=True),  # neither this nor a campaign: all of the account
     Column("campaign_id", Text, nullable=True),
     Column("measure", Text, nullable=False),
@@ -231,9 +209,9 @@ spend_limits = sa.Table(
     Column("cap", BigInteger, nullable=False),  # milli-credits, jobs or millionths of a dollar
     Column("period_start", DateTime(timezone=True), nullable=False),
     Column("used", BigInteger, nullable=False, server_default="0"),
-    Column("told", sa.SmallInteger, nullable=False, server_default="0"),  # highest alert of this period, in percent
+    Column("told", SmallInteger, nullable=False, server_default="0"),  # highest alert of this period, in percent
     Column("reached_at", DateTime(timezone=True), nullable=True),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     one_of("measure", ("credits", "jobs", "provider_usd", "balance"), name="spend_limits_measure"),
     one_of("period", ("day", "month"), name="spend_limits_period"),
     CheckConstraint("cap >= 0 AND used >= 0", name="spend_limits_not_negative"),

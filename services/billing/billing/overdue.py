@@ -32,7 +32,7 @@ def overdue_worker(db: Database, *, grace: timedelta) -> LeaseWorker:
             overdue = HoldOverdue(
                 account_id=hold.account_id, job_id=hold.job_id, amount=hold.held, deadline=hold.deadline
             )
-            outbox.add(session, overdue, cause=hold.requested_by, traceparent=hold.traceparent)
+            outbox.add(session, overdue, cause=hold.causation_id, traceparent=hold.traceparent)
         log.warning("hold.overdue", job_id=hold.job_id, account_id=hold.account_id, amount=hold.held)
 
     return LeaseWorker(db, holds, call_out, service="billing", concurrency=4)

@@ -1,11 +1,10 @@
-"""The database itself keeps the ledger append-only and balanced, and the tables are what the models say."""
+"""The database itself keeps the ledger append-only and balanced."""
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from billing.ledger import Book
-from kit import migrations
 from kit.testing import records
 from shared.events.credits import LedgerLine
 
@@ -13,11 +12,6 @@ from shared.events.credits import LedgerLine
 async def run(service, statement, **values):
     async with service.db.write() as session:
         await session.execute(text(statement), values)
-
-
-class TestSchema:
-    async def test_migrations_and_models_agree(self, billing):
-        assert await migrations.drift(billing.db, billing.metadata) == []
 
 
 class TestAppendOnly:

@@ -1,16 +1,26 @@
 """Accounts: who uses Atelier. New ones and signing in are told to the other services; billing answers with credits."""
 
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from gateway.errors import EmailInUseError, UnknownAccountError
-from gateway.models import Account, accounts
+from gateway.models import accounts
 from kit import outbox
 from kit.database import ReadSession, WriteSession
 from shared.events import AccountRegistered, AccountSignedIn
 from shared.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A customer."""
+
+    id: str
+    email: str
+    created_at: datetime
 
 
 async def register(session: WriteSession, *, email: str) -> Account:
@@ -18,7 +28,7 @@ async def register(session: WriteSession, *, email: str) -> Account:
     account = Account(id=new_id("acc"), email=email.strip().lower(), created_at=datetime.now(UTC))
     inserted = await session.execute(
         insert(accounts)
-        .values(account.model_dump())
+        .values(asdict(account))
         .on_conflict_do_nothing(index_elements=["email"])
         .returning(accounts.c.id)
     )
@@ -36,7 +46,7 @@ async def note_sign_in(session: WriteSession, *, account_id: str) -> None:
 
 async def get_account(session: ReadSession | WriteSession, *, account_id: str) -> Account:
     """The account with this id. Raises UnknownAccountError."""
-    account = (await session.execute(select(Account).where(accounts.c.id == account_id))).scalar_one_or_none()
-    if account is None:
+    row = (await session.execute(select(accounts).where(accounts.c.id == account_id))).one_or_none()
+    if row is None:
         raise UnknownAccountError(account_id)
-    return account
+    return Account(*row)

@@ -19,8 +19,9 @@ from sqlalchemy import insert, select
 
 from gateway import journal
 from gateway.errors import balance_negative, insufficient_credits, unknown_kind
-from gateway.models import among, balances, jobs
+from gateway.models import balances, jobs
 from gateway.owners import Owner, OwnerClient
+from gateway.principals import Principal
 from gateway.quotes import Quotes
 from gateway.schemas import JobCredits, JobDelivery, JobLinks, JobView, NewJob
 from kit import idempotency, outbox
@@ -30,6 +31,7 @@ from kit.idempotency import Fingerprint
 from kit.identity import Caller
 from kit.problems import Problem, invalid
 from kit.sealing import seal
+from kit.sql import among
 from kit.tracing import current_traceparent
 from shared.events import JobRequested
 from shared.events.jobs import SealedWebhook
@@ -95,7 +97,7 @@ class Admission:
         self._quotes = Quotes(client, billing, timeout=quote_timeout)
         self._writes: Coalescer[Order, Result] = Coalescer(db, write_orders, service="gateway")
 
-    async def admit(self, caller: Caller, request: NewJob, *, key: str | None) -> Admitted:
+    async def admit(self, caller: Principal, request: NewJob, *, key: str | None) -> Admitted:
         """Accept a job. Raises Problem 402, 409 or 422."""
         job_input = parse(request.kind, request.input)
         use = _use_of(caller, request, key)
@@ -115,7 +117,7 @@ class Admission:
         return result
 
     def _order(
-        self, caller: Caller, request: NewJob, job_input: JobInput, *, quoted: Price | None, use: Fingerprint | None
+        self, caller: Principal, request: NewJob, job_input: JobInput, *, quoted: Price | None, use: Fingerprint | None
     ) -> Order:
         now = datetime.now(UTC)
         price = quoted or price_job(job_input, current_version(now))
@@ -123,7 +125,7 @@ class Admission:
         event = JobRequested(
             job_id=job_id,
             account_id=caller.account_id,
-            api_key_id=caller.actor if caller.actor.startswith("key_") else None,
+            api_key_id=caller.api_key_id,
             kind=request.kind,
             input=job_input.model_dump(mode="json"),
             items=job_input.items,

@@ -1,6 +1,7 @@
 """The composition root of gateway."""
 
 from fastapi import FastAPI
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gateway import docs, passthrough, routes, webhook_routes
 from gateway.admission import Admission
@@ -58,9 +59,13 @@ def build(settings: GatewaySettings) -> Service:
     db = Database(settings.database_url.get_secret_value(), name="gateway", pool_size=settings.database_pool_size)
     signals = Signals(settings.redis_url.get_secret_value(), namespace=settings.kafka_topic_prefix)
     handlers = Handlers(signals)
-    streams = Streams(db, signals)
-    limiter = RateLimiter(rate=settings.rate_limit, burst=settings.rate_burst)
-    authenticator = Authenticator(db, limiter, remember=settings.auth_cache)
+    streams = Streams(db, signals, most=settings.max_streams)
+    authenticator = Authenticator(
+        db,
+        RateLimiter(rate=settings.rate_limit, burst=settings.rate_burst),
+        RateLimiter(rate=settings.address_rate_limit, burst=settings.address_rate_burst),
+        remember=settings.auth_cache,
+    )
 
     others = owners(settings)
     client = OwnerClient(Minter(settings.identity_private_key.get_secret_value()))
@@ -80,6 +85,7 @@ def build(settings: GatewaySettings) -> Service:
         app.state.authenticator = authenticator
         app.add_middleware(ProblemPages, pages=pages)
         app.add_middleware(HeadersMiddleware)
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.trusted_proxies)
 
     service = Service(
         name="gateway",
@@ -90,7 +96,7 @@ def build(settings: GatewaySettings) -> Service:
         migrations=migrations_folder(__file__),
         topics=(GATEWAY_JOBS, GATEWAY_ACCOUNTS, GATEWAY_WEBHOOKS),
         routers=(
-            routes.make_router(admission, streams, authenticator),
+            routes.make_router(admission, streams, authenticator, max_keys=settings.max_keys),
             passthrough.make_router(others, client),
             webhook_routes.make_router(settings.stripe_secrets),
             docs.make_router(PublicApi(others, client)),
@@ -105,7 +111,7 @@ def build(settings: GatewaySettings) -> Service:
             on(CreditsClawedBack, handlers.on_wallet_changed),
             on(CreditsHeld, handlers.on_credits_held),
             on(CreditsSettled, handlers.on_credits_settled),
-            on(CreditsRefused, handlers.on_noted),
+            on(CreditsRefused, handlers.on_credits_refused),
             on(HoldOverdue, handlers.on_noted),
             on(ArtifactProduced, handlers.on_noted),
             on(AssetStored, handlers.on_noted, where=lambda asset: asset.job_id is not None),

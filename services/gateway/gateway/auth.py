@@ -1,7 +1,8 @@
 """Who calls the public API: an API key in the ``Authorization`` header, or the page's session cookie.
 
 What was looked up is remembered for a few seconds, so that a busy caller costs no query per request. Ending a key in
-this process counts at once, in other processes within those seconds.
+this process counts at once, in other processes within those seconds. Looking up is what a stranger can make us do, so
+it is limited by address; the requests of who is known are limited by account.
 """
 
 import hmac
@@ -14,11 +15,11 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 
 from gateway.errors import foreign_origin, insufficient_scope, unauthenticated
-from gateway.keys import SCOPES, digest, find_key, prefix_of
-from gateway.limits import RateLimiter
-from gateway.sessions import COOKIE, session_account
+from gateway.keys import digest, find_key, prefix_of
+from gateway.limits import RateLimiter, address_of
+from gateway.principals import Principal
+from gateway.sessions import COOKIE, signed_in
 from kit.database import Database
-from kit.identity import Caller
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_REMEMBERED = 10_000
@@ -27,17 +28,18 @@ MAX_REMEMBERED = 10_000
 class Authenticator:
     """Finds out who sent a request."""
 
-    def __init__(self, db: Database, limiter: RateLimiter, *, remember: timedelta) -> None:
+    def __init__(self, db: Database, accounts: RateLimiter, addresses: RateLimiter, *, remember: timedelta) -> None:
         self._db = db
-        self._limiter = limiter
+        self._accounts = accounts
+        self._addresses = addresses
         self._remember_seconds = remember.total_seconds()
-        self._known: dict[bytes, tuple[Caller, float]] = {}
+        self._known: dict[bytes, tuple[Principal, float]] = {}
 
-    async def authenticate(self, request: Request) -> Caller:
+    async def authenticate(self, request: Request) -> Principal:
         """The caller. Raises Problem 401, 403 or 429."""
         key = _bearer(request)
         if key is not None:
-            caller = await self._recall(key, self.by_key)
+            caller = await self._recall(request, key, self.by_key)
             if caller is None:
                 raise unauthenticated("This API key is not valid: it is unknown, expired or revoked.")
         else:
@@ -45,28 +47,39 @@ class Authenticator:
         needed = "read" if request.method in SAFE_METHODS else "write"
         if needed not in caller.scopes:
             raise insufficient_scope(needed)
-        request.state.rate_limit = self._limiter.take(caller.actor)
+        request.state.rate_limit = self._accounts.take(caller.account_id)
         return caller
 
-    def forget(self, actor: str) -> None:
-        """Do not trust what is remembered of this key or session."""
-        self._known = {token: known for token, known in self._known.items() if known[0].actor != actor}
+    def limit_address(self, request: Request) -> None:
+        """Count a request of somebody who is not known, or not yet. Raises Problem 429."""
+        self._addresses.take(address_of(request))
 
-    async def _by_cookie(self, request: Request) -> Caller:
+    def forget(self, *names: str) -> None:
+        """Do not trust what is remembered of these keys and their sessions, or of these sessions."""
+        self._known = {
+            token: known
+            for token, known in self._known.items()
+            if known[0].actor not in names and known[0].api_key_id not in names
+        }
+
+    async def _by_cookie(self, request: Request) -> Principal:
         token = request.cookies.get(COOKIE)
         if token is None:
             raise unauthenticated("Send an API key: `Authorization: Bearer atl_...`.")
         if request.method not in SAFE_METHODS and not is_same_origin(request):
             raise foreign_origin()
-        caller = await self._recall(token, self._by_session)
+        caller = await self._recall(request, token, self._by_session)
         if caller is None:
             raise unauthenticated("The session has ended; sign in again.")
         return caller
 
-    async def _recall(self, token: str, find: Callable[[str], Awaitable[Caller | None]]) -> Caller | None:
+    async def _recall(
+        self, request: Request, token: str, find: Callable[[str], Awaitable[Principal | None]]
+    ) -> Principal | None:
         remembered = self._known.get(digest(token))
         if remembered is not None and remembered[1] > time.monotonic():
             return remembered[0]
+        self.limit_address(request)
         caller = await find(token)
         if caller is not None:
             if len(self._known) >= MAX_REMEMBERED:
@@ -74,7 +87,7 @@ class Authenticator:
             self._known[digest(token)] = caller, time.monotonic() + self._remember_seconds
         return caller
 
-    async def by_key(self, key: str) -> Caller | None:
+    async def by_key(self, key: str) -> Principal | None:
         """Whose API key this is; None when it is not valid."""
         prefix = prefix_of(key)
         if prefix is None:
@@ -83,19 +96,12 @@ class Authenticator:
             found = await find_key(session, prefix=prefix)
         if found is None or not hmac.compare_digest(found.hash, digest(key)):
             return None
-        return Caller(found.account_id, found.id, frozenset(found.scopes))
+        return Principal(found.account_id, found.id, frozenset(found.scopes), found.id, found.expires_at)
 
-    async def _by_session(self, token: str) -> Caller | None:
+    async def _by_session(self, token: str) -> Principal | None:
         async with self._db.read() as session:
-            account = await session_account(session, token=token)
-        if account is None:
-            return None
-        return Caller(account.id, session_actor(token), frozenset(SCOPES))
-
-
-def session_actor(token: str) -> str:
-    """The name of a browser session; it does not give the session away."""
-    return f"session_{digest(token).hex()[:16]}"
+            browser = await signed_in(session, token=token)
+        return None if browser is None else browser.principal
 
 
 def is_same_origin(request: Request) -> bool:
@@ -114,10 +120,18 @@ def _bearer(request: Request) -> str | None:
     return key.strip()
 
 
-async def _authenticate(request: Request) -> Caller:
+async def _authenticate(request: Request) -> Principal:
     authenticator: Authenticator = request.app.state.authenticator
     return await authenticator.authenticate(request)
 
 
-AccountDep = Annotated[Caller, Depends(_authenticate)]
+async def _limit_address(request: Request) -> None:
+    authenticator: Authenticator = request.app.state.authenticator
+    authenticator.limit_address(request)
+
+
+OpenToAll = Depends(_limit_address)
+"""For routers and routes that need no credentials: limited by address."""
+
+AccountDep = Annotated[Principal, Depends(_authenticate)]
 """The authenticated customer of a public route."""

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import fastapi_offline
 from fastapi import APIRouter, Request
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, Response
 
+from gateway.auth import OpenToAll
 from gateway.openapi import PublicApi
 from kit.problems import Problem
 
@@ -48,12 +49,12 @@ _START = """SwaggerUIBundle({
 
 def make_router(api: PublicApi) -> APIRouter:
     """The routes of the documents."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=[OpenToAll])
     folder = Path(str(files(fastapi_offline) / "static"))
 
     @router.get("/openapi.json")
     async def openapi(request: Request) -> Response:
-        return JSONResponse(await api.document(request.app))
+        return Response(await api.document(request.app), media_type="application/json")
 
     @router.get("/docs")
     async def page() -> Response:

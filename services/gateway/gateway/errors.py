@@ -41,6 +41,22 @@ def rate_limited(seconds: int) -> Problem:
     )
 
 
+def too_many_keys(most: int) -> Problem:
+    """429: the account has as many keys as it may have."""
+    return Problem(429, "too_many_api_keys", f"You have {most} API keys; revoke some that are not used.", most=most)
+
+
+def too_many_streams(most: int) -> Problem:
+    """429: the account follows as many jobs as it may at a time."""
+    return Problem(
+        429,
+        "too_many_streams",
+        f"You have {most} open streams; close some, or read the jobs instead.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+        most=most,
+    )
+
+
 def not_json() -> Problem:
     """415: the body is of another type."""
     return Problem(415, "unsupported_media_type", "Send the body as JSON, with `Content-Type: application/json`.")

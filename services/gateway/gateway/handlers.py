@@ -12,6 +12,7 @@ from shared.events import (
     CreditsExpired,
     CreditsGranted,
     CreditsHeld,
+    CreditsRefused,
     CreditsSettled,
     DeliveryFailed,
     DeliverySucceeded,
@@ -40,6 +41,10 @@ class Handlers:
         """The job is paid."""
         await project(session, events, self._signals, change=projections.settled)
         await keep_balances(session, [(e.account_id, e.available, e.wallet_held, e.wallet_version) for e in events])
+
+    async def on_credits_refused(self, session: WriteSession, events: list[CreditsRefused]) -> None:
+        """The job costs nothing."""
+        await project(session, events, self._signals, change=projections.credits_refused)
 
     async def on_noted(self, session: WriteSession, events: Sequence[Event]) -> None:
         """Something happened that only the journal tells."""

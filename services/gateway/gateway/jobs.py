@@ -61,6 +61,5 @@ def is_finished(row: Any) -> bool:
 
 
 def is_complete(row: Any) -> bool:
-    """Whether nothing more is to come: the job has ended, its credits are settled, its delivery is over."""
-    settled = row.status == "refused" or row.captured is not None
-    return is_finished(row) and settled and row.delivery != "pending"
+    """Whether nothing more is to come: the job has ended, its credits are settled or refused, its delivery is over."""
+    return is_finished(row) and row.captured is not None and row.delivery != "pending"

@@ -7,9 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import func, insert, select
 
-from gateway.models import among, job_events
+from gateway.models import job_events
 from gateway.schemas import EventView, public_data
 from kit.database import ReadSession, WriteSession
+from kit.sql import among
 from shared.contract import Event
 from shared.events import JobRequested
 

@@ -1,13 +1,19 @@
-"""Rate limits: a token bucket per API key or session, in this process alone, told with every answer."""
+"""Rate limits: token buckets in this process alone, one per account, and one per address for who is not known yet."""
 
+import ipaddress
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from fastapi import Request
 
 from gateway.errors import rate_limited
 
 MAX_BUCKETS = 10_000
+NETWORK_OF_ONE_CLIENT = 64
+"""Bits of an IPv6 address that tell clients apart: the rest is chosen by the client."""
 
 
 @dataclass(slots=True)
@@ -17,20 +23,24 @@ class _Bucket:
 
 
 class RateLimiter:
-    """Lets ``burst`` requests of one caller through at once and ``rate`` per second in the long run."""
+    """Lets ``burst`` requests of one name through at once and ``rate`` per second in the long run.
+
+    Of more names than can be remembered those that came last are.
+    """
 
     def __init__(self, *, rate: int, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._burst = max(rate, burst)
         self._clock = clock
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def take(self, caller: str) -> dict[str, str]:
-        """Use up one request of this caller; the headers that tell what is left. Raises Problem 429."""
+    def take(self, name: str) -> dict[str, str]:
+        """Use up one request of this name; the headers that tell what is left. Raises Problem 429."""
         now = self._clock()
-        bucket = self._buckets.get(caller)
-        if bucket is None:
-            bucket = self._open(caller, now)
+        bucket = self._buckets.setdefault(name, _Bucket(self._burst, now))
+        self._buckets.move_to_end(name)
+        if len(self._buckets) > MAX_BUCKETS:
+            self._buckets.popitem(last=False)
         bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.at) * self._rate)
         bucket.at = now
         if bucket.tokens < 1:
@@ -40,15 +50,23 @@ class RateLimiter:
         bucket.tokens -= 1
         return self._headers(bucket)
 
-    def _open(self, caller: str, now: float) -> _Bucket:
-        if len(self._buckets) >= MAX_BUCKETS:
-            full_again = now - self._burst / self._rate
-            self._buckets = {name: bucket for name, bucket in self._buckets.items() if bucket.at > full_again}
-        return self._buckets.setdefault(caller, _Bucket(self._burst, now))
-
     def _headers(self, bucket: _Bucket) -> dict[str, str]:
         return {
             "RateLimit-Limit": str(self._burst),
             "RateLimit-Remaining": str(int(bucket.tokens)),
             "RateLimit-Reset": str(math.ceil((self._burst - bucket.tokens) / self._rate)),
         }
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, as far as one client can be told from another."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:  # a socket without an address
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.ip_network((address, NETWORK_OF_ONE_CLIENT), strict=False))

@@ -4,199 +4,157 @@
 live streams and the audit trail, numbered per job under the lock of the job's row.
 """
 
-from collections.abc import Iterable
-from datetime import datetime
-from typing import Any
-from uuid import UUID
-
-import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    ColumnElement,
     DateTime,
+    ForeignKey,
     Index,
     Integer,
     LargeBinary,
+    MetaData,
     SmallInteger,
+    Table,
     Text,
     UniqueConstraint,
+    func,
+    text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.dialects.postgresql import UUID as PG_UUID
-from sqlalchemy.orm import registry
-from sqlmodel import Field, SQLModel
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from kit.sql import one_of
 
 TERMINAL = ("succeeded", "failed", "cancelled", "refused")
 STATUSES = ("queued", "running", *TERMINAL)
 DELIVERY_STATES = ("pending", "succeeded", "failed")
 
+metadata = MetaData()
 
-def one_of(column: str, values: tuple[str, ...], *, name: str) -> CheckConstraint:
-    """A text column that holds one of a few words."""
-    words = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({words})", name=name)
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False, unique=True),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
 
+# Keys of accounts. Only the SHA-256 of a key's random secret is kept.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("last4", Text, nullable=False),
+    Column("scopes", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=True),
+    Column("revoked_at", DateTime(timezone=True), nullable=True),
+    Column("made_by", Text, ForeignKey("api_keys.id"), nullable=True),  # the key that asked for it
+    Index("api_keys_account", "account_id", "id"),
+    Index("api_keys_made_by", "made_by"),
+)
 
-def moment(*, nullable: bool = False, now: bool = False) -> Column[Any]:
-    """A column that holds a moment with its time zone."""
-    return Column(DateTime(timezone=True), nullable=nullable, server_default=sa.func.now() if now else None)
+# Sign-in links, each good for one time.
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+    Column("redeemed_at", DateTime(timezone=True), nullable=True),
+)
 
+# Signed-in browsers, each known by the hash of its cookie. One that came in by a key ends with that key.
+browser_sessions = Table(
+    "browser_sessions",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("account_id", Text, ForeignKey("accounts.id"), nullable=False),
+    Column("api_key_id", Text, ForeignKey("api_keys.id"), nullable=True),
+    Column("scopes", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
 
-def among(column: Column[Any], values: Iterable[str]) -> ColumnElement[bool]:
-    """``column = ANY(values)``: one text of SQL, and one prepared statement, for any number of values."""
-    return column == sa.any_(sa.literal(sorted(values), ARRAY(Text)))
+# What billing last told of each account's wallet; the highest version stays. Who owes is below zero.
+balances = Table(
+    "balances",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("available", BigInteger, nullable=False),
+    Column("held", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False),
+)
 
-
-class Table(SQLModel, registry=registry()):
-    """Base of gateway's tables, with a registry of its own: five services may live in one process."""
-
-
-class Account(Table, table=True):
-    """A customer."""
-
-    __tablename__ = "accounts"
-
-    id: str = Field(sa_column=Column(Text, primary_key=True))
-    email: str = Field(sa_column=Column(Text, nullable=False, unique=True))
-    created_at: datetime = Field(sa_column=moment(now=True))
-
-
-class ApiKey(Table, table=True):
-    """A key of an account. Only the SHA-256 of its random secret is kept."""
-
-    __tablename__ = "api_keys"
-    __table_args__ = (Index("api_keys_account", "account_id", "id"),)
-
-    id: str = Field(sa_column=Column(Text, primary_key=True))
-    account_id: str = Field(sa_column=Column(Text, sa.ForeignKey("accounts.id"), nullable=False))
-    name: str = Field(sa_column=Column(Text, nullable=False))
-    prefix: str = Field(sa_column=Column(Text, nullable=False, unique=True))
-    hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    last4: str = Field(sa_column=Column(Text, nullable=False))
-    scopes: list[str] = Field(sa_column=Column(JSONB, nullable=False))
-    created_at: datetime = Field(sa_column=moment(now=True))
-    expires_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
-    revoked_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
-
-
-class Ticket(Table, table=True):
-    """A sign-in link that can be used once."""
-
-    __tablename__ = "tickets"
-
-    hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
-    account_id: str = Field(sa_column=Column(Text, sa.ForeignKey("accounts.id"), nullable=False))
-    expires_at: datetime = Field(sa_column=moment())
-    redeemed_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
-
-
-class BrowserSession(Table, table=True):
-    """A signed-in browser, known by the hash of its cookie."""
-
-    __tablename__ = "browser_sessions"
-
-    hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
-    account_id: str = Field(sa_column=Column(Text, sa.ForeignKey("accounts.id"), nullable=False))
-    created_at: datetime = Field(sa_column=moment(now=True))
-    expires_at: datetime = Field(sa_column=moment())
-
-
-class Balance(Table, table=True):
-    """What billing last told of an account's wallet; the highest version stays. Who owes is below zero."""
-
-    __tablename__ = "balances"
-
-    account_id: str = Field(sa_column=Column(Text, primary_key=True))
-    available: int = Field(sa_column=Column(BigInteger, nullable=False))
-    held: int = Field(sa_column=Column(BigInteger, nullable=False))
-    version: int = Field(sa_column=Column(BigInteger, nullable=False))
-
-
-class Job(Table, table=True):
-    """One job. A row that only events of other services know (after a restore) has the kind ``unknown``."""
-
-    __tablename__ = "jobs"
-    __table_args__ = (
-        one_of("status", STATUSES, name="jobs_status"),
-        one_of("delivery", DELIVERY_STATES, name="jobs_delivery"),
-        CheckConstraint("(rank = 2) = (finished_at IS NOT NULL)", name="jobs_finished"),
-        Index("jobs_account", "account_id", "id"),
-        Index("jobs_created", "created_at", postgresql_using="brin"),
-        Index("jobs_open", "deadline", postgresql_where=sa.text("finished_at IS NULL")),
-    )
-
-    id: str = Field(sa_column=Column(Text, primary_key=True))
-    account_id: str = Field(sa_column=Column(Text, nullable=False))
-    status: str = Field(default="queued", sa_column=Column(Text, nullable=False, server_default="queued"))
-    rank: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+# One row per job. One that only events of other services know (after a restore) has the kind ``unknown``.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="queued"),
+    Column("rank", SmallInteger, nullable=False, server_default="0"),
     # what was asked for
-    kind: str = Field(default="unknown", sa_column=Column(Text, nullable=False, server_default="unknown"))
-    input: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default="{}"))
-    price: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
-    price_version: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
-    webhook_url: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
-    created_at: datetime = Field(sa_column=moment())
-    deadline: datetime | None = Field(default=None, sa_column=moment(nullable=True))
-    cancel_requested_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
+    Column("kind", Text, nullable=False, server_default="unknown"),
+    Column("input", JSONB, nullable=False, server_default="{}"),
+    Column("price", BigInteger, nullable=False, server_default="0"),
+    Column("price_version", Text, nullable=True),
+    Column("webhook_url", Text, nullable=True),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("deadline", DateTime(timezone=True), nullable=True),
+    Column("cancel_requested_at", DateTime(timezone=True), nullable=True),
     # how it ended
-    items: list[Any] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False, server_default="[]"))
-    failure: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
-    detail: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
-    needed: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
-    available: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
-    finished_at: datetime | None = Field(default=None, sa_column=moment(nullable=True))
+    Column("items", JSONB, nullable=False, server_default="[]"),
+    Column("failure", Text, nullable=True),
+    Column("detail", Text, nullable=True),
+    Column("needed", BigInteger, nullable=True),
+    Column("available", BigInteger, nullable=True),
+    Column("finished_at", DateTime(timezone=True), nullable=True),
     # its money
-    held: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
-    captured: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
-    released: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    Column("held", BigInteger, nullable=True),
+    Column("captured", BigInteger, nullable=True),
+    Column("released", BigInteger, nullable=True),
     # its delivery; null when none was asked for
-    delivery: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
-    delivery_id: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
+    Column("delivery", Text, nullable=True),
+    Column("delivery_id", Text, nullable=True),
+    one_of("status", STATUSES, name="jobs_status"),
+    one_of("delivery", DELIVERY_STATES, name="jobs_delivery"),
+    CheckConstraint("(rank = 2) = (finished_at IS NOT NULL)", name="jobs_finished"),
+    Index("jobs_account", "account_id", "id"),
+    Index("jobs_created", "created_at", postgresql_using="brin"),
+    Index("jobs_open", "deadline", postgresql_where=text("finished_at IS NULL")),
+)
 
+# Events of jobs as they came, numbered per job from 1 without a gap.
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("event_id", UUID(as_uuid=True), nullable=False, unique=True),
+    Column("type", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("time", DateTime(timezone=True), nullable=False),
+    Column("causation_id", Text, nullable=True),
+    Column("data", JSONB, nullable=False),
+)
 
-class JobEvent(Table, table=True):
-    """One event of a job as it came, numbered from 1 without a gap."""
-
-    __tablename__ = "job_events"
-
-    job_id: str = Field(sa_column=Column(Text, primary_key=True))
-    seq: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
-    event_id: UUID = Field(sa_column=Column(PG_UUID(as_uuid=True), nullable=False, unique=True))
-    type: str = Field(sa_column=Column(Text, nullable=False))
-    source: str = Field(sa_column=Column(Text, nullable=False))
-    time: datetime = Field(sa_column=moment())
-    causation_id: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
-    data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
-
-
-class Webhook(Table, table=True):
-    """A message of an outside system as it came, after its signature was found good."""
-
-    __tablename__ = "webhooks"
-    __table_args__ = (
-        UniqueConstraint("sender", "external_id", name="webhooks_once"),
-        Index("webhooks_received", "received_at", postgresql_using="brin"),
-    )
-
-    id: str = Field(sa_column=Column(Text, primary_key=True))
-    sender: str = Field(sa_column=Column(Text, nullable=False))
-    external_id: str = Field(sa_column=Column(Text, nullable=False))
-    kind: str = Field(sa_column=Column(Text, nullable=False))
-    object_id: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
-    headers: list[Any] = Field(sa_column=Column(JSONB, nullable=False))
-    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    received_at: datetime = Field(sa_column=moment())
-
-
-metadata = Table.metadata
-
-accounts = metadata.tables["accounts"]
-api_keys = metadata.tables["api_keys"]
-tickets = metadata.tables["tickets"]
-browser_sessions = metadata.tables["browser_sessions"]
-balances = metadata.tables["balances"]
-jobs = metadata.tables["jobs"]
-job_events = metadata.tables["job_events"]
-webhooks = metadata.tables["webhooks"]
+# Messages of outside systems as they came, after their signature was found good.
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("sender", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("object_id", Text, nullable=True),
+    Column("headers", JSONB, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("sender", "external_id", name="webhooks_once"),
+    Index("webhooks_received", "received_at", postgresql_using="brin"),
+)

@@ -6,6 +6,7 @@ to have. Whatever the source, every operation gets the same credentials and the 
 
 import asyncio
 import copy
+import json
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -98,10 +99,20 @@ class PublicApi:
         self._client = client
         self._known: dict[str, Document] = {}
         self._next_fetch: dict[str, float] = {}
+        self._merging = asyncio.Lock()
+        self._text = b""
+        self._merged_until = 0.0
 
-    async def document(self, app: FastAPI) -> Document:
-        """The document as of now."""
-        await asyncio.gather(*(self._refresh(owner) for owner in self._owners))
+    async def document(self, app: FastAPI) -> bytes:
+        """The document as JSON, at most some seconds old: merging is too much work for each request."""
+        async with self._merging:
+            if time.monotonic() >= self._merged_until:
+                await asyncio.gather(*(self._refresh(owner) for owner in self._owners))
+                self._text = json.dumps(self._merge(app), ensure_ascii=False, separators=(",", ":")).encode()
+                self._merged_until = time.monotonic() + RETRY_SECONDS
+        return self._text
+
+    def _merge(self, app: FastAPI) -> Document:
         merged = _frame(app)
         _add(merged, app.openapi(), paths=("/v1",), service="gateway")
         for owner in self._owners:

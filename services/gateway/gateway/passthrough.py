@@ -101,9 +101,10 @@ class _Endpoint:
         return response
 
     async def _caller(self, request: Request) -> Caller | None:
-        if not self._needs_caller:
-            return None
         authenticator: Authenticator = request.app.state.authenticator
+        if not self._needs_caller:
+            authenticator.limit_address(request)
+            return None
         return await authenticator.authenticate(request)
 
 

@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from sqlalchemy import bindparam, select, text, update
 
 from gateway import journal
-from gateway.models import TERMINAL, among, jobs
+from gateway.models import TERMINAL, jobs
 from kit.database import WriteSession, after_commit
 from kit.signals import Signals
+from kit.sql import among
 from shared.contract import Event
-from shared.events import CreditsHeld, CreditsSettled, DeliveryFailed, DeliverySucceeded
+from shared.events import CreditsHeld, CreditsRefused, CreditsSettled, DeliveryFailed, DeliverySucceeded
 from shared.events.generation import Terminal
 from shared.ids import created_at
 
@@ -91,6 +92,11 @@ def held(row: Row, event: CreditsHeld) -> Columns:
 def settled(_row: Row, event: CreditsSettled) -> Columns:
     """The money is final."""
     return {"captured": event.captured, "released": event.released}
+
+
+def credits_refused(_row: Row, _event: CreditsRefused) -> Columns:
+    """No money moves. A job that is cancelled or late may have ended before."""
+    return {"captured": 0, "released": 0}
 
 
 def ended(row: Row, event: Terminal) -> Columns:

@@ -14,7 +14,7 @@ from gateway.auth import AccountDep, Authenticator
 from gateway.bodies import body_of, json_body
 from gateway.errors import api_key_not_found
 from gateway.jobs import get_job, is_complete, is_finished, list_jobs, request_cancel
-from gateway.keys import create_key, list_keys, revoke_key
+from gateway.keys import create_key_for, list_keys, revoke_key
 from gateway.schemas import CreatedKey, JobView, Key, Me, NewJob, NewKey, Status, Timeline
 from gateway.stream import Streams
 from gateway.timeline import tell
@@ -40,6 +40,9 @@ PreferHeader = Annotated[
 StatusQuery = Annotated[Status | None, Query(description="Only jobs in this status.")]
 KindQuery = Annotated[str | None, Query(pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="Only jobs of this kind.")]
 AfterQuery = Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="Only events behind this `seq`.")]
+DescendantsQuery = Annotated[
+    bool, Query(description="Also end all keys that were made with this one, directly or through others.")
+]
 LastEventHeader = Annotated[
     int | None,
     Header(alias="Last-Event-ID", ge=0, le=MAX_SEQ, description="As `after`; browsers send it when they come back."),
@@ -80,11 +83,12 @@ STREAM: Responses = {
 ENDED: Responses = {409: {"description": "The job has ended already."}}
 
 
-def make_router(admission: Admission, streams: Streams, authenticator: Authenticator) -> APIRouter:
+def make_router(admission: Admission, streams: Streams, authenticator: Authenticator, *, max_keys: int) -> APIRouter:
     """Gateway's own routes."""
     router = APIRouter(prefix="/v1")
     _add_jobs(router, admission, streams)
-    _add_account(router, authenticator)
+    _add_account(router)
+    _add_keys(router, authenticator, most=max_keys)
     return router
 
 
@@ -171,14 +175,10 @@ def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None
         seen = next((seq for seq in (last_event_id, after) if seq is not None), 0)
         if is_complete(row) and seen >= (await journal.last_seqs(session, [job_id]))[job_id]:
             return Response(status_code=204)
-        return StreamingResponse(
-            streams.follow(account_id=caller.account_id, job_id=job_id, after=seen),
-            media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
-        )
+        return streams.open(account_id=caller.account_id, job_id=job_id, after=seen)
 
 
-def _add_account(router: APIRouter, authenticator: Authenticator) -> None:
+def _add_account(router: APIRouter) -> None:
     @router.get("/me", summary="Who am I", tags=["account"])
     async def read_me(caller: AccountDep, session: ReadDep) -> Me:
         """Your account, and the credentials you asked with."""
@@ -191,18 +191,20 @@ def _add_account(router: APIRouter, authenticator: Authenticator) -> None:
             scopes=sorted(caller.scopes),
         )
 
+
+def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> None:
     @router.post(
         "/api-keys", summary="Make an API key", tags=["account"], status_code=201, openapi_extra=body_of(NewKey)
     )
     async def create_api_key(
         caller: AccountDep, session: WriteDep, request: Annotated[NewKey, json_body(NewKey)], response: Response
     ) -> CreatedKey:
-        """Makes a key and shows it, once."""
+        """Makes a key and shows it, once. It may do no more than the key that asks, and ends with it at the latest."""
         expires_at = None
         if request.expires_in_days is not None:
             expires_at = datetime.now(UTC) + timedelta(days=request.expires_in_days)
-        made = create_key(
-            session, account_id=caller.account_id, name=request.name, scopes=request.scopes, expires_at=expires_at
+        made = await create_key_for(
+            session, caller, name=request.name, scopes=request.scopes, expires_at=expires_at, most=most
         )
         response.headers["Cache-Control"] = "no-store"
         return CreatedKey.of(made.row, key=made.secret)
@@ -217,11 +219,14 @@ def _add_account(router: APIRouter, authenticator: Authenticator) -> None:
         return page([Key.of(row) for row in rows], limit, cursor_of=lambda key: encode_cursor(key.id))
 
     @router.delete("/api-keys/{key_id}", summary="Revoke an API key", tags=["account"], status_code=204)
-    async def revoke_api_key(key_id: ApiKeyId, caller: AccountDep, session: WriteDep) -> None:
-        """Ends a key at once. Ending it again changes nothing."""
-        if not await revoke_key(session, account_id=caller.account_id, key_id=key_id):
+    async def revoke_api_key(
+        key_id: ApiKeyId, caller: AccountDep, session: WriteDep, *, descendants: DescendantsQuery = False
+    ) -> None:
+        """Ends a key at once, and the browser sessions that were opened with it. Ending it again changes nothing."""
+        ended = await revoke_key(session, key_id=key_id, account_id=caller.account_id, descendants=descendants)
+        if not ended:
             raise api_key_not_found()
-        after_commit(session, lambda: authenticator.forget(key_id))
+        after_commit(session, lambda: authenticator.forget(*ended))
 
 
 def wait_of(prefer: str | None) -> int | None:

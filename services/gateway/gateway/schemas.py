@@ -1,13 +1,13 @@
 """What gateway's routes take and answer with. Amounts are integers in milli-credits; 1,000 of them are one credit."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from gateway.keys import SCOPES, Scope
-from gateway.models import ApiKey
+from gateway.keys import SCOPES, ApiKey, Scope
 from shared.ids import QuoteId
 from shared.jobs import JOB_INPUTS, Deliver
 
@@ -75,8 +75,8 @@ class JobCredits(BaseModel):
 
     price: int = Field(description="What all items cost together.", examples=[4_000])
     held: int | None = Field(default=None, description="What was set aside; null until then.", examples=[4_000])
-    captured: int | None = Field(default=None, description="What was charged; null until settled.", examples=[4_000])
-    released: int | None = Field(default=None, description="What was given back; null until settled.", examples=[0])
+    captured: int | None = Field(default=None, description="Charged; null until settled or refused.", examples=[4_000])
+    released: int | None = Field(default=None, description="Given back; null until settled or refused.", examples=[0])
     unit: Unit = "millicredits"
 
 
@@ -237,9 +237,12 @@ class NewKey(Body):
         description="What you know it by.", examples=["production"]
     )
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))] = Field(
-        default=list(SCOPES), description="`read` looks at things, `write` makes and changes them."
+        default=list(SCOPES),
+        description="`read` looks at things, `write` makes and changes them. What the caller lacks is left out.",
     )
-    expires_in_days: int | None = Field(default=None, ge=1, le=3_650, description="Left out: it does not expire.")
+    expires_in_days: int | None = Field(
+        default=None, ge=1, le=3_650, description="At the latest it expires with the key that asks for it."
+    )
 
 
 class Key(BaseModel):
@@ -255,11 +258,12 @@ class Key(BaseModel):
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    made_by: str | None = Field(default=None, description="The key that asked for it, itself or by its session.")
 
     @classmethod
     def of(cls, row: ApiKey, **more: Any) -> Self:
         """The view of a row of ``api_keys``."""
-        return cls(**row.model_dump(exclude={"prefix"}), prefix=f"atl_{row.prefix}", **more)
+        return cls(**asdict(row) | {"prefix": f"atl_{row.prefix}"}, **more)
 
 
 class CreatedKey(Key):

@@ -1,17 +1,21 @@
-"""Signing in to the page: a one-time ticket from a link becomes a browser session, known by a cookie.
+"""Signing in to the page: an API key or a one-time ticket from a link becomes a browser session, known by a cookie.
 
-Ticket and cookie are random; the database keeps their SHA-256 only.
+Ticket and cookie are random; the database keeps their SHA-256 only. A session that came from a key may do what the key
+may, and ends when the key does.
 """
 
 import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from fastapi import Response
 from sqlalchemy import delete, func, insert, select, update
 
-from gateway.accounts import note_sign_in
-from gateway.keys import digest
-from gateway.models import Account, BrowserSession, accounts, browser_sessions, tickets
+from gateway.accounts import Account, note_sign_in
+from gateway.keys import LIVE, SCOPES, digest
+from gateway.models import accounts, api_keys, browser_sessions, tickets
+from gateway.principals import Principal
 from kit.database import ReadSession, WriteSession
 from kit.leases import now_plus
 
@@ -19,6 +23,14 @@ COOKIE = "atelier_session"
 TICKET_LIFETIME = timedelta(hours=24)
 SESSION_LIFETIME = timedelta(days=30)
 _BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Whose browser asks, and what it may do."""
+
+    account: Account
+    principal: Principal
 
 
 async def create_ticket(session: WriteSession, *, account_id: str, lifetime: timedelta = TICKET_LIFETIME) -> str:
@@ -43,25 +55,54 @@ async def redeem_ticket(session: WriteSession, *, ticket: str, lifetime: timedel
     return await create_session(session, account_id=account_id, lifetime=lifetime)
 
 
-async def create_session(session: WriteSession, *, account_id: str, lifetime: timedelta = SESSION_LIFETIME) -> str:
-    """Sign a browser in, and tell it; the token goes into its cookie."""
+async def create_session(
+    session: WriteSession,
+    *,
+    account_id: str,
+    api_key_id: str | None = None,
+    scopes: Iterable[str] = SCOPES,
+    lifetime: timedelta = SESSION_LIFETIME,
+) -> str:
+    """Sign a browser in, by a key or without one, and tell it; the token goes into its cookie."""
     token = secrets.token_urlsafe(_BYTES)
     expires_at = now_plus(lifetime.total_seconds())
     await session.execute(
-        insert(browser_sessions).values(hash=digest(token), account_id=account_id, expires_at=expires_at)
+        insert(browser_sessions).values(
+            hash=digest(token),
+            account_id=account_id,
+            api_key_id=api_key_id,
+            scopes=sorted(scopes),
+            expires_at=expires_at,
+        )
     )
     await note_sign_in(session, account_id=account_id)
     return token
 
 
-async def session_account(session: ReadSession | WriteSession, *, token: str) -> Account | None:
-    """The account that a browser is signed in to."""
+async def signed_in(session: ReadSession | WriteSession, *, token: str) -> SignedIn | None:
+    """Whose browser has this token; None when the session has ended, or the key that it came from."""
     query = (
-        select(Account)
-        .join(BrowserSession, browser_sessions.c.account_id == accounts.c.id)
-        .where(browser_sessions.c.hash == digest(token), browser_sessions.c.expires_at > func.now())
+        select(
+            *accounts.c,
+            browser_sessions.c.scopes,
+            browser_sessions.c.api_key_id,
+            api_keys.c.expires_at,
+        )
+        .join(browser_sessions, browser_sessions.c.account_id == accounts.c.id)
+        .outerjoin(api_keys, api_keys.c.id == browser_sessions.c.api_key_id)
+        .where(browser_sessions.c.hash == digest(token), browser_sessions.c.expires_at > func.now(), *LIVE)
     )
-    return (await session.execute(query)).scalar_one_or_none()
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        return None
+    *account, scopes, api_key_id, expires_at = row
+    owner = Account(*account)
+    return SignedIn(owner, Principal(owner.id, session_actor(token), frozenset(scopes), api_key_id, expires_at))
+
+
+def session_actor(token: str) -> str:
+    """The name of a browser session; it does not give the session away."""
+    return f"session_{digest(token).hex()[:16]}"
 
 
 async def end_session(session: WriteSession, *, token: str) -> None:

@@ -25,8 +25,19 @@ class GatewaySettings(ServiceSettings):
         default=None, description="Where signed picture URLs point; unset: the page shows pictures from any host."
     )
 
-    rate_limit: int = Field(default=500, ge=1, description="Requests per second of one API key or session.")
+    rate_limit: int = Field(default=500, ge=1, description="Requests per second of one account.")
     rate_burst: int = Field(default=1_000, ge=1, description="Requests that may come at once after a pause.")
+    address_rate_limit: int = Field(
+        default=100, ge=1, description="Requests per second of one address without known credentials, and page loads."
+    )
+    address_rate_burst: int = Field(default=1_000, ge=1, description="As many of them at once after a pause.")
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="Comma-separated addresses and networks of the proxies in front, whose `X-Forwarded-For` tells the"
+        " client's address. Too few, and all clients share one address; too many, and a client can invent its own.",
+    )
+    max_keys: int = Field(default=100, ge=1, description="API keys that an account may have at a time.")
+    max_streams: int = Field(default=100, ge=1, description="Live streams that an account may have open at a time.")
     auth_cache: timedelta = Field(
         default=timedelta(seconds=5), description="How long another process may still accept a revoked key."
     )

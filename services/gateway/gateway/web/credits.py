@@ -6,16 +6,14 @@ from datetime import datetime
 
 from fastapi import APIRouter, Request, Response
 
-from gateway.auth import session_actor
-from gateway.keys import SCOPES
-from gateway.sessions import COOKIE, session_account
+from gateway.auth import OpenToAll
+from gateway.sessions import COOKIE, signed_in
 from gateway.web import wording
 from gateway.web.pages import Pages
 from gateway.web.reading import balance_of
 from gateway.web.till import Movement, Purse, Till
 from gateway.web.welcome import welcome
 from kit.database import Database
-from kit.identity import Caller
 
 PAGE = "/credits"
 
@@ -33,7 +31,7 @@ class Row:
 
 def make_router(db: Database, pages: Pages, till: Till) -> APIRouter:
     """The route of the page. Its buttons call the public API, as any client would."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=[OpenToAll])
 
     @router.get(PAGE)
     async def show_credits(request: Request) -> Response:
@@ -41,18 +39,18 @@ def make_router(db: Database, pages: Pages, till: Till) -> APIRouter:
         if token is None and request.headers.get("Sec-Fetch-Site") == "cross-site":
             # back from the payment provider, without the strict cookie: a navigation of our own brings it along
             return pages.render("entered.html", to=PAGE)
-        account = balance = None
+        browser = balance = None
         if token is not None:
             async with db.read() as session:
-                account = await session_account(session, token=token)
-                if account is not None:
-                    balance = await balance_of(session, account_id=account.id)
-        if token is None or account is None:
+                browser = await signed_in(session, token=token)
+                if browser is not None:
+                    balance = await balance_of(session, account_id=browser.account.id)
+        if browser is None:
             return welcome(pages, return_to=PAGE)
-        purse = await till.look(Caller(account.id, session_actor(token), frozenset(SCOPES)))
+        purse = await till.look(browser.principal)
         return pages.render(
             "credits.html",
-            account=account,
+            account=browser.account,
             balance=purse.wallet or balance,
             next_expiry=purse.wallet.next_expiry if purse.wallet else None,
             purse=purse,

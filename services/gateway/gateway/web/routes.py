@@ -1,14 +1,16 @@
-"""The routes of the page: the studio, and the story of a job."""
+"""The routes of the page: the studio, the list of all jobs, and the story of a job."""
 
 from datetime import UTC, datetime
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from gateway import journal, timeline
+from gateway.accounts import Account
+from gateway.auth import OpenToAll
 from gateway.jobs import get_job, is_complete, list_jobs
-from gateway.models import Account
 from gateway.schemas import JobView
-from gateway.sessions import COOKIE, session_account
+from gateway.sessions import COOKIE, signed_in
 from gateway.web import lanes, wording
 from gateway.web.pages import Pages
 from gateway.web.reading import balance_of
@@ -16,11 +18,14 @@ from gateway.web.story import narrate
 from gateway.web.welcome import welcome
 from kit.database import ReadSession
 from kit.http import ReadDep
+from kit.pagination import decode_cursor, encode_cursor, page
 from shared.ids import JobId
 from shared.jobs import ImageInput
 from shared.prices import current_version, price_books
 
 RECENT_JOBS = 20
+LISTED_JOBS = 50
+AfterQuery = Annotated[str | None, Query(max_length=500)]
 STEPS = (
     ("accepted", "Accepted"),
     ("paid", "Paid"),
@@ -38,11 +43,11 @@ IDEAS = (
 
 def make_router(pages: Pages) -> APIRouter:
     """The routes of the page; none of them is part of the public API."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=[OpenToAll])
 
     @router.get("/")
     async def show_studio(request: Request, session: ReadDep) -> Response:
-        account = await _signed_in(request, session)
+        account = await _account_of(request, session)
         if account is None:
             return welcome(pages)
         rows = await list_jobs(session, account_id=account.id, status=None, kind=None, before=None, limit=RECENT_JOBS)
@@ -58,9 +63,29 @@ def make_router(pages: Pages) -> APIRouter:
             wording={"failures": wording.FAILURES},
         )
 
+    @router.get("/jobs")
+    async def show_jobs(request: Request, session: ReadDep, after: AfterQuery = None) -> Response:
+        account = await _account_of(request, session)
+        if account is None:
+            return welcome(pages, return_to=request.url.path)
+        before = decode_cursor(after, str)[0] if after else None
+        rows = await list_jobs(
+            session, account_id=account.id, status=None, kind=None, before=before, limit=LISTED_JOBS + 1
+        )
+        listed = page([JobView.of(row) for row in rows], LISTED_JOBS, cursor_of=lambda job: encode_cursor(job.id))
+        return pages.render(
+            "jobs.html",
+            account=account,
+            balance=await balance_of(session, account_id=account.id),
+            jobs=listed.data,
+            next_cursor=listed.next_cursor,
+            is_later=before is not None,
+            statuses=wording.STATUSES,
+        )
+
     @router.get("/jobs/{job_id}")
     async def show_job(job_id: JobId, request: Request, session: ReadDep) -> Response:
-        account = await _signed_in(request, session)
+        account = await _account_of(request, session)
         if account is None:
             return welcome(pages, return_to=request.url.path)
         row = await get_job(session, account_id=account.id, job_id=job_id)
@@ -82,9 +107,10 @@ def make_router(pages: Pages) -> APIRouter:
     return router
 
 
-async def _signed_in(request: Request, session: ReadSession) -> Account | None:
+async def _account_of(request: Request, session: ReadSession) -> Account | None:
     token = request.cookies.get(COOKIE)
-    return await session_account(session, token=token) if token else None
+    browser = await signed_in(session, token=token) if token else None
+    return None if browser is None else browser.account
 
 
 def _composer() -> dict[str, object]:

@@ -6,18 +6,27 @@ from urllib.parse import parse_qs
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from gateway.auth import Authenticator, is_same_origin, session_actor
+from gateway.auth import Authenticator, OpenToAll, is_same_origin
 from gateway.errors import foreign_origin
-from gateway.sessions import COOKIE, clear_cookie, create_session, end_session, redeem_ticket, set_cookie
+from gateway.keys import SCOPES
+from gateway.sessions import (
+    COOKIE,
+    clear_cookie,
+    create_session,
+    end_session,
+    redeem_ticket,
+    session_actor,
+    set_cookie,
+)
 from gateway.settings import GatewaySettings
 from gateway.web.pages import Pages
 from kit.http import WriteDep
 
 SEE_OTHER = 303
-OWN_PAGE = re.compile(r"/jobs/job_[0-9A-Z]{26}|/credits")
+OWN_PAGE = re.compile(r"/jobs(/job_[0-9A-Z]{26})?|/credits")
 
 UNKNOWN_KEY = "This key is unknown, expired or revoked."
-LESSER_KEY = "This key may only read; enter with one that may write."
+LESSER_KEY = "This key may not do everything that the page can; enter with one that may read and write."
 USED_LINK = "This sign-in link was used already or is too old. Ask for a new one."
 
 JOURNEY = (
@@ -31,7 +40,7 @@ JOURNEY = (
 
 def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenticator) -> APIRouter:
     """The routes by which a browser comes in and leaves."""
-    router = APIRouter(include_in_schema=False)
+    router = APIRouter(include_in_schema=False, dependencies=[OpenToAll])
     lifetime = settings.session_lifetime
     secure = settings.environment != "development"
 
@@ -43,10 +52,16 @@ def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenti
         caller = await authenticator.by_key(form.get("api_key", "").strip())
         if caller is None:
             return welcome(pages, return_to=return_to, error=UNKNOWN_KEY, status=401)
-        if "write" not in caller.scopes:  # a session may do everything, so a lesser key must not become one
+        if not caller.scopes.issuperset(SCOPES):  # the page reads and writes
             return welcome(pages, return_to=return_to, error=LESSER_KEY, status=403)
         response = RedirectResponse(return_to if OWN_PAGE.fullmatch(return_to) else "/", SEE_OTHER)
-        token = await create_session(session, account_id=caller.account_id, lifetime=lifetime)
+        token = await create_session(
+            session,
+            account_id=caller.account_id,
+            api_key_id=caller.api_key_id,
+            scopes=caller.scopes,
+            lifetime=lifetime,
+        )
         set_cookie(response, token, secure=secure, lifetime=lifetime)
         return response
 

@@ -58,8 +58,10 @@ def _create_accounts() -> None:
         sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
         sa.Column("expires_at", MOMENT, nullable=True),
         sa.Column("revoked_at", MOMENT, nullable=True),
+        sa.Column("made_by", sa.Text, sa.ForeignKey("api_keys.id"), nullable=True),
     )
     op.create_index("api_keys_account", "api_keys", ["account_id", "id"])
+    op.create_index("api_keys_made_by", "api_keys", ["made_by"])
 
 
 def _create_sign_in() -> None:
@@ -74,6 +76,8 @@ def _create_sign_in() -> None:
         "browser_sessions",
         sa.Column("hash", sa.LargeBinary, primary_key=True),
         sa.Column("account_id", sa.Text, sa.ForeignKey("accounts.id"), nullable=False),
+        sa.Column("api_key_id", sa.Text, sa.ForeignKey("api_keys.id"), nullable=True),
+        sa.Column("scopes", JSONB, nullable=False),
         sa.Column("created_at", MOMENT, nullable=False, server_default=NOW),
         sa.Column("expires_at", MOMENT, nullable=False),
     )

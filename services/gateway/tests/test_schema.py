@@ -1,0 +1,8 @@
+"""The schema that migrations make is the one that the code knows."""
+
+from kit import migrations
+
+
+class TestSchema:
+    async def test_models_and_migrations_agree(self, gateway):
+        assert await migrations.drift(gateway.db, gateway.metadata) == []
