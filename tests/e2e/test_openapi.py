@@ -45,7 +45,7 @@ class TestOpenApi:
             # a stream does not end by itself, and a revoked key could not go on testing
             *("--exclude-path-regex", "/events$", "--exclude-operation-id", "revoke_api_key"),
             *("--max-examples", "20", "--phases", "examples,coverage,fuzzing"),
-            *("--workers", "2", "--request-timeout", "20", "--seed", "1", "--no-color"),
+            *("--workers", "1", "--request-timeout", "20", "--seed", "1", "--no-color"),
             cwd=tmp_path,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -124,7 +124,7 @@ def _advance(row: Row, status: str) -> Columns:
 
 def _job_of(event: Event) -> str:
     job_id = event.correlation_id
-    assert job_id is not None
+    assert job_id is not None, f"{event.wire_type} belongs to no job: subscribe to it with where="
     return job_id
 
 

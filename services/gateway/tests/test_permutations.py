@@ -50,6 +50,7 @@ class TestPermutations:
     async def test_any_order_with_repeats_ends_the_same(self, gateway, open_account, make, rows_of, order, cuts):
         (one, _), (other, _) = await open_account(), await open_account()
         straight, shuffled = journeys(make, one), journeys(make, other)
+        assert len(straight) == SIZE
         for event in straight:
             await gateway.edge.handle(records(event))
         expected = await end_state(rows_of, one, straight)
