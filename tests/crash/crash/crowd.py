@@ -13,7 +13,7 @@ import httpx
 from devstack.stack import Stack
 
 CREDITS = 100_000
-BONUS_MILLICREDITS = 50_000
+BONUS_MILLICREDITS = 50_000 + 10_000  # for registering, and for the sign-in that this is
 POOR_SHARE_OF_CUSTOMERS = 4  # one in so many gets nothing beside the bonus, and meets 402 and refusals
 SCRIPTS = (
     (0.60, ""),
