@@ -4,6 +4,7 @@ Ids sort by creation time (RFC 9562, section 5.7) and never need escaping in a U
 """
 
 import base64
+import hashlib
 import os
 import re
 import time
@@ -21,10 +22,19 @@ _TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", CROCKFORD.e
 
 def uuid7() -> uuid.UUID:
     """A UUIDv7 of now: 48 bits of milliseconds, then 74 random bits."""
-    milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
+    return _uuid7(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big"))
+
+
+def _uuid7(milliseconds: int, random: int) -> uuid.UUID:
     value = milliseconds << 80 | 0x7 << 76 | (random >> 68) << 64 | 0b10 << 62 | random & ((1 << 62) - 1)
     return uuid.UUID(int=value)
+
+
+def derived(identifier: str, name: str) -> uuid.UUID:
+    """The UUIDv7 that always follows from an id and a name: of the id's moment, with bits of a hash for random ones."""
+    own = decode(identifier)
+    digest = int.from_bytes(hashlib.sha256(f"{identifier} {name}".encode()).digest()[:10], "big")
+    return _uuid7(own.int >> 80, digest)
 
 
 def encode(value: uuid.UUID) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from shared import ids
-from shared.ids import CROCKFORD, AccountId, JobId, created_at, decode, encode, new_id, uuid7
+from shared.ids import CROCKFORD, AccountId, JobId, created_at, decode, derived, encode, new_id, uuid7
 
 BODY = "01KBHW3XJ0E4RAB1Q6TZZZ9V5C"
 UUIDS = st.integers(0, 2**128 - 1).map(lambda value: uuid.UUID(int=value))
@@ -32,6 +32,19 @@ class TestUuid7:
             monkeypatch.setattr(ids.time, "time_ns", lambda moment=moment: moment * 1_000_000)
             made.append(new_id("job"))
         assert made == sorted(made)
+
+
+class TestDerived:
+    @given(UUIDS, st.text(), st.text())
+    def test_it_is_a_version_7_uuid_that_follows_from_id_and_name(
+        self, value: uuid.UUID, name: str, other: str
+    ) -> None:
+        owner = f"job_{encode(value)}"
+        found = derived(owner, name)
+        assert (found.version, found.variant) == (7, uuid.RFC_4122)
+        assert found == derived(owner, name)
+        assert (found == derived(owner, other)) == (name == other)
+        assert found.int >> 80 == value.int >> 80
 
 
 class TestEncoding:

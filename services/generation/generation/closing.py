@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import structlog
 from sqlalchemy import Row, select, update
@@ -30,7 +30,7 @@ from shared.contract import Event
 from shared.events import JobCancelled, JobFailed, JobRefused, JobSucceeded
 from shared.events.generation import AttemptSummary, ItemResult, Terminal
 from shared.failures import FailureClass
-from shared.ids import decode
+from shared.ids import derived
 
 log = structlog.get_logger()
 
@@ -107,7 +107,7 @@ async def _end(
 
 def _end_id(job_id: str) -> UUID:
     """The id of the one terminal event of a job, also when it is told again."""
-    return uuid5(decode(job_id), "end")
+    return derived(job_id, "end")
 
 
 def _results(
