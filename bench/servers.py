@@ -21,6 +21,7 @@ from devstack.server import Server
 from devstack.services import BUCKET, TWINS, Addresses, Program, make_twins
 
 ROOT = Path(__file__).resolve().parents[1]
+PATH = {"PYTHONPATH": str(ROOT)}
 CREDITS = 2_000_000_000
 """More than any benchmark spends."""
 SETTINGS = {
@@ -110,10 +111,17 @@ class Atelier(Bundle):
         return program("bench.provider", data, logs, port, "--port", str(port))
 
 
+class Plain(Program):
+    """A program that is not installed, and starts by itself."""
+
+    def start(self) -> None:
+        self.child.forked = False
+        super().start()
+
+
 def program(name: str, directory: Path, logs: Path, port: int, *arguments: str, **settings: str) -> Program:
     """A module of this package as a program."""
-    path = {"PYTHONPATH": str(ROOT)}
-    return Program(name, directory / "run", logs, port, arguments=list(arguments), settings=path | settings)
+    return Plain(name, directory / "run", logs, port, arguments=list(arguments), settings=PATH | settings)
 
 
 def cpu_seconds(pid: int | None) -> float:

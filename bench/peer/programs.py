@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench.peer.tables import accounts, metadata
-from bench.servers import ROOT, Bundle, program
+from bench.servers import PATH, Bundle, Plain, program
 from devstack.infra import Infra
 from devstack.ports import reserve
 from devstack.services import BUCKET, Program
@@ -19,7 +19,7 @@ WORKERS = 4
 """Processes of the worker. On two cores 2 and 8 complete less."""
 
 
-class Worker(Program):
+class Worker(Plain):
     """Celery; it has no port and tells by a file that it is ready."""
 
     ready_file: Path
@@ -57,8 +57,7 @@ class Peer(Bundle):
         }
         serving = ["bench.peer.api:app", "--port", str(self.port), "--log-level", "warning"]
         self.api = program("uvicorn", data, logs, self.port, *serving, **settings)
-        path = {"PYTHONPATH": str(ROOT)}
-        self.worker = Worker("celery", data / "run", logs, reserve(), arguments=[], settings=path | settings)
+        self.worker = Worker("celery", data / "run", logs, reserve(), arguments=[], settings=PATH | settings)
         self.worker.ready_file = ready_file
         self.programs = self.measured = [self.api, self.worker]
 

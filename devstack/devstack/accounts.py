@@ -4,12 +4,13 @@ The API key is shown once, so it is kept beside the other secrets of the data di
 """
 
 import json
-import subprocess
-import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 from devstack.credentials import write_private
 from devstack.errors import StackError
+from devstack.forking import zygote
 from devstack.stack import Stack
 
 EMAIL = "demo@example.com"
@@ -40,15 +41,14 @@ def sign_in_link(stack: Stack, account: Account) -> str:
 def _gateway(stack: Stack, *arguments: str) -> str:
     """What a command of gateway printed last, run with the running gateway's environment."""
     gateway = stack.service("gateway")
-    done = subprocess.run(  # noqa: S603  our own program
-        [sys.executable, "-m", "gateway", *arguments],
-        env=gateway.environment(),
-        cwd=gateway.directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0 or not done.stdout.strip():
-        reason = ((done.stderr or done.stdout).strip().splitlines() or ["it printed nothing"])[-1]
+    with tempfile.TemporaryDirectory() as scratch:
+        output, errors = Path(scratch, "output"), Path(scratch, "errors")
+        command = zygote.start(
+            ["gateway", *arguments], env=gateway.environment(), cwd=gateway.directory, output=output, errors=errors
+        )
+        code = command.wait()
+        printed, complaint = output.read_text().strip(), errors.read_text().strip()
+    if code != 0 or not printed:
+        reason = ((complaint or printed).splitlines() or ["it printed nothing"])[-1]
         raise StackError(f"gateway {' '.join(arguments[:2])} failed ({reason}): see {gateway.child.log}")
-    return done.stdout.strip()
+    return printed

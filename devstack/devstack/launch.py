@@ -16,7 +16,7 @@ PR_SET_PDEATHSIG = 1
 
 def main(parent: int, death_signal: int, uid: int, gid: int, *, command: list[str]) -> None:
     # Found before the user changes: the new one may not be able to read this interpreter's library.
-    arm = _death_signal_setter()
+    arm = death_signal_setter()
     if uid:
         os.setgroups([])
         os.setgid(gid)
@@ -28,7 +28,7 @@ def main(parent: int, death_signal: int, uid: int, gid: int, *, command: list[st
     os.execv(command[0], command)  # noqa: S606  becoming the program is the point
 
 
-def _death_signal_setter() -> Callable[[int], object]:
+def death_signal_setter() -> Callable[[int], object]:
     if sys.platform != "linux":
         return lambda _signal: None
     import ctypes

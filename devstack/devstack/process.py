@@ -20,6 +20,8 @@ from typing import IO
 
 import psutil
 
+from devstack.forking import Forked, zygote
+
 _HERE = Path(__file__).parent
 # How far a correction of the clock may move the start of a process, as it is told later.
 CLOCK_SLACK_SECONDS = 2.0
@@ -48,7 +50,9 @@ class Child:
     user: User = KEEP_USER
     stop_signal: signal.Signals = signal.SIGTERM
     guard_by_watchdog: bool = sys.platform != "linux"
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    forked: bool = False
+    """Whether it is one of our Python programs and starts as `python -m` by a fork."""
+    _process: "subprocess.Popen[bytes] | Forked | None" = field(default=None, init=False)
 
     @property
     def pid(self) -> int | None:
@@ -66,7 +70,10 @@ class Child:
     def start(self, command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, cwd: Path) -> None:
         if self.is_running:
             raise RuntimeError(f"{self.name} is already running")
-        self._process = _spawner.submit(self._spawn, command, env, cwd).result()
+        start = self._fork if self.forked else self._execute
+        self._process = start(command, env, cwd)
+        if self.guard_by_watchdog:
+            _watchdog.guard(self._process.pid, self.stop_signal)
         self._pid_file.write_text(f"{self._process.pid} {psutil.Process(self._process.pid).create_time()}")
 
     def stop(self, timeout: float = 15.0) -> None:
@@ -110,13 +117,25 @@ class Child:
             return next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
         return "it printed nothing"
 
+    def _fork(self, command: Sequence[str | Path], env: Mapping[str, str] | None, cwd: Path) -> Forked:
+        _spawner.submit(zygote.launch).result()
+        _open_log(self.log).close()
+        _python, _m, *argv = map(str, command)
+        env = os.environ if env is None else env
+        return zygote.start(argv, env=env, cwd=cwd, output=self.log, death_signal=self.stop_signal)
+
+    def _execute(
+        self, command: Sequence[str | Path], env: Mapping[str, str] | None, cwd: Path
+    ) -> subprocess.Popen[bytes]:
+        return _spawner.submit(self._spawn, command, env, cwd).result()
+
     def _spawn(
         self, command: Sequence[str | Path], env: Mapping[str, str] | None, cwd: Path
     ) -> subprocess.Popen[bytes]:
         launcher = [sys.executable, "-I", "-S", str(_HERE / "launch.py")]
         numbers = [os.getpid(), int(self.stop_signal), self.user.uid, self.user.gid]
         with _open_log(self.log) as log:
-            process = subprocess.Popen(  # noqa: S603  programs that this package names
+            return subprocess.Popen(  # noqa: S603  programs that this package names
                 [*launcher, *map(str, numbers), *map(str, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -125,11 +144,8 @@ class Child:
                 cwd=cwd,
                 start_new_session=True,
             )
-        if self.guard_by_watchdog:
-            _watchdog.guard(process.pid, self.stop_signal)
-        return process
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> "subprocess.Popen[bytes] | Forked":
         if self._process is None:
             raise RuntimeError(f"{self.name} was never started")
         return self._process

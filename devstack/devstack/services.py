@@ -39,6 +39,7 @@ class Program(Server):
         self, name: str, directory: Path, logs: Path, port: int, *, arguments: list[str], settings: dict[str, str]
     ) -> None:
         super().__init__(name, directory, logs, port)
+        self.child.forked = True
         self._arguments = arguments
         self._settings = settings
 
