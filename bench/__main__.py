@@ -46,7 +46,7 @@ def main() -> int:
     run.add_argument("--backlog", type=int, default=100_000, help="jobs that wait before they are drained")
     run.set_defaults(run=_run)
     check = commands.add_parser("check", help="compare what can be counted with baseline.json")
-    check.add_argument("--jobs", type=int, default=1_000)
+    check.add_argument("--jobs", type=int, default=2_000)
     check.set_defaults(run=_check)
     where = commands.add_parser("profile", help="show where the time goes")
     where.add_argument("--jobs", type=int, default=2_000)
@@ -125,7 +125,7 @@ async def _growth(infra: Infra, figures: Figures, arguments: argparse.Namespace)
 
 
 async def _counters(infra: Infra, figures: Figures) -> None:
-    cost = await counters.count(infra, 1000)
+    cost = await counters.count(infra, 2000)
     figures.add({f"{name} per job": value for name, value in cost.totals.items()})
 
 

@@ -19,7 +19,7 @@ from gateway.keys import create_key
 from kit import outbox
 from kit.database import Database
 
-CONNECTIONS = 32
+CONNECTIONS = 64
 LONGEST_WAIT_SECONDS = 3000.0
 BODY: dict[str, Any] = {"kind": "image", "input": {"prompt": "a lighthouse in a storm, oil painting"}}
 

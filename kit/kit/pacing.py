@@ -7,7 +7,7 @@ waits, so a quiet system has no delay; under load the rest is hidden in the queu
 import asyncio
 
 LARGE = 8
-REST_SECONDS = 0.25
+REST_SECONDS = 0.3
 
 
 async def rest_after(count: int) -> None:
