@@ -133,6 +133,7 @@ class Admission:
             item_prices=price.items,
             price_version=price.version,
             quote_id=request.quote_id,
+            campaign_id=request.campaign_id,
             requested_at=now,
             deadline=now + timedelta(seconds=request.deadline_seconds),
             deliver=self._seal(request.deliver, job_id),
@@ -183,8 +184,9 @@ def _use_of(caller: Caller, request: NewJob, key: str | None) -> Fingerprint | N
     """The use of an idempotency key. Raises Problem 422 when it is none."""
     if key is None:
         return None
-    # left out when there is none, so that keys of before there were quotes stay good
-    body = request.model_dump(mode="json", exclude={"quote_id"} if request.quote_id is None else None)
+    # left out when there are none, so that keys of before there were quotes and campaigns stay good
+    absent = {name for name in ("quote_id", "campaign_id") if getattr(request, name) is None}
+    body = request.model_dump(mode="json", exclude=absent)
     return idempotency.fingerprint(account_id=caller.account_id, operation="create_job", key=key, body=body)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from gateway.keys import SCOPES, ApiKey, Scope
-from shared.ids import QuoteId
+from shared.ids import CampaignId, QuoteId
 from shared.jobs import JOB_INPUTS, Deliver
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled", "refused"]
@@ -39,6 +39,12 @@ class NewJob(Body):
         default=None,
         description="A quote of `POST /v1/quotes` for this input: the job gets its price.",
         examples=["qte_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"],
+    )
+    campaign_id: CampaignId | None = Field(
+        default=None,
+        description="A campaign of yours that the job is part of: an id that you made up once, for all of its jobs. "
+        "`/v1/spend-limits` can cap it.",
+        examples=["cmp_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"],
     )
     deliver: Deliver | None = Field(default=None, description="Where to send the outcome, besides this API.")
     deadline_seconds: int = Field(

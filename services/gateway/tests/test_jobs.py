@@ -51,6 +51,13 @@ class TestCreateJob:
         (event,) = await requested(gateway)
         assert event.deadline - event.requested_at == timedelta(seconds=30)
 
+    async def test_a_job_may_be_part_of_a_campaign(self, gateway, customer, order):
+        campaign = new_id("cmp")
+        await customer.http.post("/v1/jobs", json=order | {"campaign_id": campaign})
+        await customer.http.post("/v1/jobs", json=order)
+
+        assert {event.campaign_id for event in await requested(gateway)} == {campaign, None}
+
     async def test_a_whole_number_may_be_written_with_a_fraction(self, customer):
         content = b'{"kind": "image", "input": {"prompt": "a", "n": 2.0}, "deadline_seconds": 6e2}'
         answer = await customer.http.post("/v1/jobs", content=content, headers={"Content-Type": "application/json"})
@@ -80,6 +87,7 @@ class TestCreateJob:
             ({"input": {"prompt": "a", "n": "2"}}, "invalid_request", "input.n"),
             ({"input": {"prompt": "a\x00b"}}, "invalid_request", "input.prompt"),
             ({"input": {"prompt": "a", "typo": 1}}, "invalid_request", "input.typo"),
+            ({"campaign_id": "spring"}, "invalid_request", "campaign_id"),
             ({"deadline_seconds": 29}, "invalid_request", "deadline_seconds"),
             ({"deliver": {"webhook": {"url": "ftp://example.com"}}}, "invalid_request", "deliver.webhook.url"),
             ({"deliver": {"webhook": {"url": "https://a.b", "secret": "s"}}}, "invalid_request", None),
