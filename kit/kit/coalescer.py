@@ -64,7 +64,7 @@ class Coalescer(Generic[T, R]):
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
                 await self._write(batch)
-                if self._rests:
+                if self._rests and len(batch) < self._max_batch:
                     await pacing.rest_after(len(batch))
         finally:
             # counted down here and not in a done callback: an item that came in between would wait for the next one

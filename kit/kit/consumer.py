@@ -123,7 +123,8 @@ class Consumer:
             await self._edge.handle(records)
         finally:
             self._in_work = Counter()
-        await pacing.rest_after(len(records))
+        if len(records) < MAX_CHUNK:
+            await pacing.rest_after(len(records))
 
     async def _parse(self, records: tuple[ConsumerRecord, ...]) -> StreamMessage[Any]:
         """Keep records as they are: the edge reads headers itself, and a malformed one must not fail its batch."""

@@ -1,7 +1,8 @@
 """Under load, a short rest lets work gather, so that it comes in larger sets: fewer transactions for the same work.
 
 Whoever works on what has arrived (consumer, relay, coalescer) rests after a large set. Small sets mean that nothing
-waits, so a quiet system has no delay; under load the rest is hidden in the queue.
+waits, so a quiet system has no delay; under load the rest is hidden in the queue. Behind a full set there is more
+already, so nobody rests after one.
 """
 
 import asyncio
