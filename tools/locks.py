@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bootstrap import uv_environment
+
 ROOT = Path(__file__).resolve().parents[1]
 MEMBERS = ["shared", "kit", *sorted(f"services/{path.parent.name}" for path in ROOT.glob("services/*/pyproject.toml"))]
 MEMBERS += ["twins", "devstack"]
@@ -71,7 +73,8 @@ def compile_lock(target: Path, *arguments: str) -> None:
     own = [flag for member in MEMBERS for flag in ("--no-emit-package", Path(member).name)]
     options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-annotate", "--no-header"]
     command = [find_uv(), "pip", "compile", "--quiet", *options, "--no-emit-index-url", *own, *arguments]
-    done = subprocess.run([*command, "-o", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    command += ["-o", str(target)]
+    done = subprocess.run(command, cwd=ROOT, env=uv_environment(), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{target.relative_to(target.anchor)} cannot be locked: {done.stderr.strip()}")
     # uv lists what it left out below the pins.
