@@ -59,6 +59,11 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{encode(uuid7())}"
 
 
+def earliest(prefix: str, moment: datetime) -> str:
+    """What no id that was made at a moment or later sorts before."""
+    return f"{prefix}_{encode(uuid.UUID(int=int(moment.timestamp() * 1000) << 80))}"
+
+
 def created_at(identifier: str) -> datetime:
     """The moment an id was made, to the millisecond, in UTC."""
     return datetime.fromtimestamp((decode(identifier).int >> 80) / 1000, tz=UTC)

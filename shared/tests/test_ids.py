@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from shared import ids
-from shared.ids import CROCKFORD, AccountId, JobId, created_at, decode, derived, encode, new_id, uuid7
+from shared.ids import CROCKFORD, AccountId, JobId, created_at, decode, derived, earliest, encode, new_id, uuid7
 
 BODY = "01KBHW3XJ0E4RAB1Q6TZZZ9V5C"
 UUIDS = st.integers(0, 2**128 - 1).map(lambda value: uuid.UUID(int=value))
@@ -32,6 +32,17 @@ class TestUuid7:
             monkeypatch.setattr(ids.time, "time_ns", lambda moment=moment: moment * 1_000_000)
             made.append(new_id("job"))
         assert made == sorted(made)
+
+
+class TestEarliest:
+    def test_it_lies_between_the_ids_of_before_and_those_of_the_moment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        moment = datetime(2026, 11, 21, 12, tzinfo=UTC)
+        made = []
+        for milliseconds in (-1, 0, 1):
+            nanoseconds = (int(moment.timestamp() * 1000) + milliseconds) * 1_000_000
+            monkeypatch.setattr(ids.time, "time_ns", lambda nanoseconds=nanoseconds: nanoseconds)
+            made.append(new_id("job"))
+        assert made[0] < earliest("job", moment) <= made[1] < made[2]
 
 
 class TestDerived:

@@ -14,7 +14,7 @@ from gateway.models import metadata
 from gateway.openapi import PublicApi
 from gateway.owners import OwnerClient, owners
 from gateway.projections import lock_jobs
-from gateway.retention import Retention
+from gateway.retention import RULES
 from gateway.settings import GatewaySettings
 from gateway.stream import Streams
 from gateway.web import credits as credits_page
@@ -27,6 +27,7 @@ from gateway.web.till import Till
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.identity import Minter
+from kit.retention import Retention
 from kit.service import Service
 from kit.signals import Signals
 from kit.subscriptions import on
@@ -124,7 +125,7 @@ def build(settings: GatewaySettings) -> Service:
             on(DeliveryFailed, handlers.on_delivery_ended),
         ),
         lock=lock_jobs,
-        workers=(Retention(db),),
+        workers=(Retention(db, RULES),),
         invariants=INVARIANTS,
         background=(signals.run,),
         on_close=(client.close, signals.close),

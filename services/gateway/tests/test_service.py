@@ -10,10 +10,11 @@ from pydantic import SecretStr
 import kit.cli
 from gateway import cli
 from gateway.app import build
-from gateway.retention import KEEP_JOURNAL, Retention
+from gateway.retention import KEEP_JOURNAL, RULES
 from gateway.sessions import create_ticket, redeem_ticket
 from gateway.settings import GatewaySettings
 from kit.cli import main
+from kit.retention import Retention
 from kit.testing import emitted, records
 from shared.events import AccountRegistered, AccountSignedIn
 from shared.ids import new_id
@@ -128,7 +129,7 @@ class TestRetention:
         async with gateway.db.write() as session:
             await create_ticket(session, account_id=customer.account_id, lifetime=timedelta(seconds=-1))
 
-        retention = Retention(gateway.db)
+        retention = Retention(gateway.db, RULES)
         await retention.sweep(datetime.now(UTC))
         assert len(await rows_of("job_events")) == 6
         assert await rows_of("tickets") == []

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.retention import KEEP_WEBHOOKS, Retention
+from gateway.retention import KEEP_WEBHOOKS, RULES
 from gateway.webhook_routes import STRIPE_BYTES
 from kit.problems import MEDIA_TYPE
+from kit.retention import Retention
 from kit.testing import emitted
 from shared.events import WebhookReceived
 
@@ -93,7 +94,7 @@ class TestGenuine:
 
     async def test_it_is_forgotten_after_its_time(self, gateway, post, rows_of):
         await post(event())
-        retention = Retention(gateway.db)
+        retention = Retention(gateway.db, RULES)
 
         await retention.sweep(datetime.now(UTC))
         assert len(await rows_of("webhooks")) == 1

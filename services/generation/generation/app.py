@@ -11,7 +11,7 @@ from generation.invariants import INVARIANTS
 from generation.models import metadata
 from generation.openai_images import OpenAIImages
 from generation.progress import Progress
-from generation.retention import Retention
+from generation.retention import RULES
 from generation.routes import make_router
 from generation.runs import Runs
 from generation.settings import GenerationSettings
@@ -20,6 +20,7 @@ from kit.blobs import Blobs
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.identity import Verifier
+from kit.retention import Retention
 from kit.service import Service
 from kit.signals import Signals
 from kit.subscriptions import on
@@ -76,7 +77,7 @@ def build(settings: GenerationSettings) -> Service:
             on(AssetRejected, handlers.on_asset_rejected),
         ),
         lock=lock_runs,
-        workers=(steps, Deadlines(db).worker, Retention(db)),
+        workers=(steps, Deadlines(db).worker, Retention(db, RULES)),
         invariants=INVARIANTS,
         on_start=(check_model,),
         on_close=(steps.close, provider.close, blobs.close, signals.close),

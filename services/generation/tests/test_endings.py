@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from generation.models import steps
-from generation.retention import Retention
+from generation.retention import RULES
 from kit import invariants
+from kit.retention import Retention
 from kit.service import Service
 from kit.testing import eventually
 from shared.events import JobCancelled, JobFailed, JobRefused, JobSucceeded
@@ -105,7 +106,7 @@ class TestRetention:
     async def test_only_an_ended_run_that_is_too_old_is_deleted_with_all_it_has(self, generation: Service) -> None:
         ended, waiting = Journey(), Journey()
         await tell(generation, ended.requested(), ended.held(), ended.stored(0), waiting.requested())
-        retention, now = Retention(generation.db), datetime.now(UTC)
+        retention, now = Retention(generation.db, RULES), datetime.now(UTC)
         await retention.sweep(now + timedelta(days=29))
         assert await count(generation, "runs") == 2
         await retention.sweep(now + timedelta(days=31))

@@ -3,6 +3,7 @@
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.identity import Verifier
+from kit.retention import Retention
 from kit.safe_http import SafeClient
 from kit.service import Service
 from kit.subscriptions import on
@@ -10,7 +11,7 @@ from publishing.delivering import Courier
 from publishing.handlers import Handlers, lock_deliveries
 from publishing.invariants import INVARIANTS
 from publishing.models import metadata
-from publishing.retention import Retention
+from publishing.retention import rules
 from publishing.routes import make_router
 from publishing.schedule import Schedule
 from publishing.settings import PublishingSettings
@@ -52,7 +53,7 @@ def build(settings: PublishingSettings) -> Service:
             on(JobRefused, handlers.on_job_ended, where=_wants_delivery),
         ),
         lock=lock_deliveries,
-        workers=(courier.worker, Retention(db, keep=settings.retention)),
+        workers=(courier.worker, Retention(db, rules(keep=settings.retention))),
         invariants=INVARIANTS,
         on_close=(client.close,),
         verifier=Verifier(settings.identity_public_key, audience="publishing"),

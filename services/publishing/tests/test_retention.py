@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+from kit.retention import Retention
 from kit.testing import records
-from publishing.retention import Retention
+from publishing.retention import rules
 
 
 class TestRetention:
@@ -14,7 +15,7 @@ class TestRetention:
         async with working(publishing):
             await publishing.edge.handle(records(ended.requested, ended.ended, waiting.requested))
             await told()
-        retention, now = Retention(publishing.db, keep=timedelta(days=90)), datetime.now(UTC)
+        retention, now = Retention(publishing.db, rules(keep=timedelta(days=90))), datetime.now(UTC)
         await retention.sweep(now + timedelta(days=89))
         assert len(await rows("SELECT 1 FROM attempts")) == 1
         await retention.sweep(now + timedelta(days=91))
