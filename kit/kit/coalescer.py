@@ -64,8 +64,8 @@ class Coalescer(Generic[T, R]):
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
                 await self._write(batch)
-                if self._rests and len(batch) < self._max_batch:
-                    await pacing.rest_after(len(batch))
+                if self._rests:
+                    await pacing.rest_after(len(batch), full=self._max_batch)
         finally:
             # counted down here and not in a done callback: an item that came in between would wait for the next one
             self._draining -= 1

@@ -7,7 +7,6 @@ read them are told at the start.
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -22,6 +21,7 @@ from faststream.kafka.message import KafkaAckableMessage
 from faststream.message import StreamMessage
 
 from kit import metrics, pacing, topics
+from kit.backoff import Backoff
 from kit.edge import MAX_CHUNK, Edge
 from shared.contract import Topic
 
@@ -31,8 +31,6 @@ logging.getLogger("aiokafka.consumer.fetcher").setLevel(logging.INFO)
 
 POLL_MS = 500
 LAG_SECONDS = 5.0
-MIN_BACKOFF_SECONDS = 0.2
-MAX_BACKOFF_SECONDS = 10.0
 # A broker that stands still is given up this long after a member of the group would be.
 PATIENCE_MS = 5_000
 
@@ -67,17 +65,14 @@ class Consumer:
 
     async def run(self) -> None:
         """Consume until cancelled; a batch in work is finished first."""
-        backoff = MIN_BACKOFF_SECONDS
+        backoff = Backoff()
         while True:
-            began = time.monotonic()
             try:
                 await self._consume()
             except (KafkaError, TimeoutError, OSError) as error:
-                log.warning("consumer.waiting", service=self._service, reason=repr(error), retry_seconds=backoff)
-            if time.monotonic() - began > MAX_BACKOFF_SECONDS:
-                backoff = MIN_BACKOFF_SECONDS
-            await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
+                pause = backoff.seconds
+                log.warning("consumer.waiting", service=self._service, reason=repr(error), retry_seconds=pause)
+            await backoff.pause()
 
     async def _consume(self) -> None:
         if absent := await topics.missing(self._bootstrap, self._topics):
@@ -123,8 +118,7 @@ class Consumer:
             await self._edge.handle(records)
         finally:
             self._in_work = Counter()
-        if len(records) < MAX_CHUNK:
-            await pacing.rest_after(len(records))
+        await pacing.rest_after(len(records), full=MAX_CHUNK)
 
     async def _parse(self, records: tuple[ConsumerRecord, ...]) -> StreamMessage[Any]:
         """Keep records as they are: the edge reads headers itself, and a malformed one must not fail its batch."""

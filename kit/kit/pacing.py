@@ -11,7 +11,7 @@ LARGE = 8
 REST_SECONDS = 0.3
 
 
-async def rest_after(count: int) -> None:
-    """Let work gather if ``count`` pieces have just been done at once."""
-    if count >= LARGE:
+async def rest_after(count: int, *, full: int | None = None) -> None:
+    """Let work gather if ``count`` pieces have just been done at once, unless they were the most that fit."""
+    if count >= LARGE and count != full:
         await asyncio.sleep(REST_SECONDS)

@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from kit import metrics, pacing
+from kit.backoff import Backoff
 from kit.database import Database, is_transient
 
 log = structlog.get_logger()
@@ -29,8 +30,6 @@ FULL_SCAN_SECONDS = 1.0
 STANDBY_SECONDS = 1.0
 METADATA_SECONDS = 1.0  # how long a topic that the producer does not know yet holds up the others
 ABSENT_SECONDS = 10.0
-MIN_BACKOFF_SECONDS = 0.2
-MAX_BACKOFF_SECONDS = 10.0
 REQUEST_TIMEOUT_MS = 10_000  # how long a broker that stands still holds up its partitions once others lead them
 
 _SELECT = (
@@ -118,23 +117,20 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled; lost servers are waited for."""
-        backoff = MIN_BACKOFF_SECONDS
+        backoff = Backoff()
         while True:
-            began = time.monotonic()
             try:
                 await self._hold_and_relay()
             except Exception as error:
-                if time.monotonic() - began > MAX_BACKOFF_SECONDS:
-                    backoff = MIN_BACKOFF_SECONDS
                 if not (is_transient(error) or isinstance(error, KafkaError)):
                     log.exception("relay.failed", service=self._service)
                 else:
-                    log.warning("relay.waiting", service=self._service, reason=repr(error), retry_seconds=backoff)
+                    pause = backoff.seconds
+                    log.warning("relay.waiting", service=self._service, reason=repr(error), retry_seconds=pause)
             finally:
                 self.active = False
                 metrics.RELAY_ACTIVE.labels(self._service).set(0)
-            await asyncio.sleep(backoff)
-            backoff = min(backoff * 2, MAX_BACKOFF_SECONDS)
+            await backoff.pause()
 
     async def _hold_and_relay(self) -> None:
         connection = await self._db.connect()
@@ -178,8 +174,8 @@ class Relay:
                 ready = [row for row in rows if row["topic"] not in absent.topics]
                 transaction = await self._send(connection, producer, ready)
                 floor.done(last=rows[-1]["id"], transaction=transaction)
+            await pacing.rest_after(len(rows), full=BATCH)
             if len(rows) < BATCH:
-                await pacing.rest_after(len(rows))
                 with contextlib.suppress(TimeoutError):
                     # not wait_for: until Python 3.12 it loses a cancellation that meets the wake-up
                     async with asyncio.timeout(POLL_SECONDS):

@@ -11,7 +11,7 @@ from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from sqlalchemy import text
 
-from kit import outbox, relay, testing, topics
+from kit import backoff, outbox, relay, testing, topics
 from kit.outbox import MAX_VALUE_BYTES, EventTooLargeError
 from kit.service import Service
 from kit.testing import Stack, emitted, eventually
@@ -173,7 +173,7 @@ class TestWaiting:
     async def test_a_relay_that_worked_for_long_tries_again_at_once(
         self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(relay, "MAX_BACKOFF_SECONDS", 0.3)
+        monkeypatch.setattr(backoff, "MAX_SECONDS", 0.3)
         toy, toy.roles = toy_on_kafka, RELAY
         with structlog.testing.capture_logs() as logs:
             async with toy.running():
@@ -184,7 +184,7 @@ class TestWaiting:
                     await _terminate_lock_holder(toy)
                     await eventually(lambda interruption=interruption: len(_waits(logs)) == interruption, timeout=20)
 
-        assert _waits(logs) == [relay.MIN_BACKOFF_SECONDS] * 2
+        assert _waits(logs) == [backoff.MIN_SECONDS] * 2
 
 
 class TestLock:
