@@ -4,6 +4,7 @@ Without an OTLP endpoint nothing is recorded, but W3C trace contexts are still m
 timelines of one request share a trace id.
 """
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, TraceFlags
 
 _tracer = trace.get_tracer("atelier")
+# https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 def configure(service: str, endpoint: str | None) -> None:
@@ -78,9 +81,8 @@ def _format(span_context: SpanContext) -> str:
 
 
 def _parse(traceparent: str | None) -> SpanContext:
-    parts = (traceparent or "").split("-")
-    try:
-        _, trace_id, span_id, flags = parts
-        return SpanContext(int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(int(flags, 16)))
-    except ValueError:
+    found = _TRACEPARENT.fullmatch(traceparent or "")
+    if found is None:
         return trace.INVALID_SPAN_CONTEXT
+    trace_id, span_id, flags = (int(part, 16) for part in found.groups())
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -36,6 +36,7 @@ class TestWithoutExporter:
     @given(
         st.none() | st.text() | st.from_regex(r"\A[0-9a-fA-F-]{0,70}\Z") | st.lists(st.text(), min_size=4).map("-".join)
     )
+    @example("00-1-1-100")
     def test_garbage_makes_a_new_trace(self, garbage: str | None) -> None:
         with tracing.span("work", garbage):
             assert FORM.fullmatch(tracing.current_traceparent())
