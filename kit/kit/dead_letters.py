@@ -5,12 +5,12 @@ edge as live messages; list, show and drop are SQL.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy import delete, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kit.database import Database, ReadSession, WriteSession, is_transient
@@ -79,23 +79,6 @@ def letter(record: Record, wire_type: str, *, state: str, error: str = "", attem
 def _storable(value: str) -> str:
     """Text as PostgreSQL takes it: NUL characters and lone surrogates are escaped."""
     return value.replace("\x00", "\\x00").encode(errors="backslashreplace").decode()
-
-
-async def blocked_keys(session: WriteSession, keys: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Which of these ``(topic, key)`` have a letter already.
-
-    The letters are locked against removal, so that a replay cannot finish a key while this transaction parks behind it.
-    """
-    topics, names = zip(*keys, strict=True)
-    found = await session.execute(
-        text(
-            "SELECT d.topic, d.key FROM dead_letters d"
-            " JOIN unnest(CAST(:topics AS text[]), CAST(:keys AS text[])) AS k(topic, key)"
-            " ON d.topic = k.topic AND d.key = k.key FOR SHARE OF d"
-        ),
-        {"topics": list(topics), "keys": list(names)},
-    )
-    return {(row.topic, row.key) for row in found}
 
 
 async def store(session: WriteSession, letters: Sequence[dict[str, Any]]) -> None:

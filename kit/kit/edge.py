@@ -30,8 +30,18 @@ ATTEMPTS = 3
 RETRY_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 25.0  # under the 30 s after which a silent member looks dead to an operator
 
-_INBOX = text(
-    "INSERT INTO inbox (event_id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING RETURNING event_id"
+# The letters are locked against removal: a replay cannot finish a key while this transaction parks behind it.
+_CLAIM = text(
+    "WITH blocked AS MATERIALIZED ("
+    "SELECT d.topic, d.key FROM dead_letters d"
+    " JOIN unnest(CAST(:topics AS text[]), CAST(:keys AS text[])) AS k(topic, key)"
+    " ON d.topic = k.topic AND d.key = k.key FOR SHARE OF d"
+    "), claimed AS ("
+    "INSERT INTO inbox (event_id) SELECT e.id"
+    " FROM unnest(CAST(:ids AS uuid[]), CAST(:id_topics AS text[]), CAST(:id_keys AS text[])) AS e(id, topic, key)"
+    " WHERE NOT EXISTS (SELECT FROM blocked b WHERE b.topic = e.topic AND b.key = e.key)"
+    " ON CONFLICT DO NOTHING RETURNING event_id"
+    ") SELECT event_id, NULL AS topic, NULL AS key FROM claimed UNION ALL SELECT NULL, topic, key FROM blocked"
 )
 
 Transaction = Callable[[WriteSession], Awaitable[None]]
@@ -53,6 +63,11 @@ class Message:
     @property
     def key(self) -> tuple[str, str]:
         return self.record.topic, dead_letters.key_text(self.record)
+
+    @property
+    def event_id(self) -> UUID:
+        assert self.event is not None
+        return UUID(self.event.envelope.id)
 
     @property
     def order(self) -> tuple[str, str]:
@@ -109,7 +124,7 @@ class Edge:
             return None
         try:
             event = subscription.event.decode(record.value or b"", Envelope.from_headers(record.headers))
-            UUID(event.envelope.id)
+            UUID(event.envelope.id)  # raises here, where it makes a letter
             wanted = subscription.where is None or subscription.where(event)
         except UndecodableError as error:
             return Message(record, wire_type, subscription, None, fault=str(error))
@@ -144,8 +159,7 @@ class Edge:
         outcomes: Counter[tuple[str, str]] = Counter()
         with metrics.BATCH_SECONDS.labels(self._service).time():
             async with AsyncExitStack() as spans, self._db.write() as session:
-                ready = list(messages) if replaying else await self._set_aside(session, messages, outcomes)
-                fresh = await self._deduplicate(session, ready, outcomes)
+                fresh = await self._claim(session, messages, outcomes, replaying=replaying)
                 for message in fresh:
                     self._trace(message, spans)
                 calls = waves(fresh)
@@ -159,13 +173,16 @@ class Edge:
         for (wire_type, outcome), count in outcomes.items():
             metrics.MESSAGES.labels(self._service, wire_type, outcome).inc(count)
 
-    async def _set_aside(
-        self, session: WriteSession, messages: Sequence[Message], outcomes: Counter[tuple[str, str]]
+    async def _claim(
+        self, session: WriteSession, messages: Sequence[Message], outcomes: Counter[tuple[str, str]], *, replaying: bool
     ) -> list[Message]:
-        """Write dead letters for what cannot be decoded and park what waits behind a dead letter; return the rest."""
-        blocked = await dead_letters.blocked_keys(session, {message.key for message in messages})
-        ready: list[Message] = []
-        letters = []
+        """Put into the inbox, and return, what is to be handled now.
+
+        The rest is a duplicate, or becomes a letter: what cannot be decoded, and what waits behind a letter.
+        """
+        wanted = _decodable(messages)
+        blocked, claimed = await _ask(session, set() if replaying else {message.key for message in messages}, wanted)
+        fresh, letters = [], []
         for message in messages:
             if message.key in blocked:
                 letters.append(dead_letters.letter(message.record, message.type, state="parked"))
@@ -175,31 +192,13 @@ class Edge:
                 letters.append(dead_letters.letter(message.record, message.type, state="dead", error=message.fault))
                 outcomes[message.type, "dead"] += 1
                 self._tell(message, message.fault)
-            else:
-                ready.append(message)
-        await dead_letters.store(session, letters)
-        return ready
-
-    async def _deduplicate(
-        self, session: WriteSession, messages: Sequence[Message], outcomes: Counter[tuple[str, str]]
-    ) -> list[Message]:
-        """Insert the ids into the inbox; whoever was there before is a duplicate."""
-        first: dict[UUID, Message] = {}
-        for message in messages:
-            assert message.event is not None
-            identifier = UUID(message.event.envelope.id)
-            if identifier in first:
-                outcomes[message.type, "duplicate"] += 1
-            else:
-                first[identifier] = message
-        if not first:
-            return []
-        inserted = set((await session.execute(_INBOX, {"ids": sorted(first)})).scalars())
-        fresh = []
-        for identifier, message in first.items():
-            outcomes[message.type, "done" if identifier in inserted else "duplicate"] += 1
-            if identifier in inserted:
+            elif message.event_id in claimed:
+                claimed.remove(message.event_id)
                 fresh.append(message)
+                outcomes[message.type, "done"] += 1
+            else:
+                outcomes[message.type, "duplicate"] += 1
+        await dead_letters.store(session, letters)
         return fresh
 
     async def _bury(self, message: Message, failure: Exception) -> None:
@@ -256,6 +255,32 @@ class Edge:
             error=error,
             exc_info=failure,
         )
+
+
+def _decodable(messages: Iterable[Message]) -> list[Message]:
+    """Those that can be decoded, and do not follow one of their key that cannot."""
+    stuck = set()
+    found = []
+    for message in messages:
+        if message.event is None:
+            stuck.add(message.key)
+        elif message.key not in stuck:
+            found.append(message)
+    return found
+
+
+async def _ask(
+    session: WriteSession, keys: Iterable[tuple[str, str]], wanted: Iterable[Message]
+) -> tuple[set[tuple[str, str]], set[UUID]]:
+    """Which of ``keys`` wait behind a letter, and the ids of other messages that the inbox knows only now."""
+    topics, names = zip(*keys, strict=True) if keys else ((), ())
+    # sorted, so that two members which insert the same ids never deadlock
+    claims = sorted((message.event_id, *message.key) for message in wanted)
+    ids, id_topics, id_keys = zip(*claims, strict=True) if claims else ((), (), ())
+    parameters = {"topics": topics, "keys": names, "ids": ids, "id_topics": id_topics, "id_keys": id_keys}
+    rows = (await session.execute(_CLAIM, {name: list(values) for name, values in parameters.items()})).all()
+    claimed = {row.event_id for row in rows if row.event_id is not None}
+    return {(row.topic, row.key) for row in rows if row.event_id is None}, claimed
 
 
 def waves(messages: Iterable[Message]) -> list[list[Message]]:
