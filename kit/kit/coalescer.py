@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
-from kit import metrics, pacing
+from kit import metrics
 from kit.database import Database, WriteSession, is_transient
+from kit.pacing import Arrivals
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,6 +43,7 @@ class Coalescer(Generic[T, R]):
         self._writers = writers
         self._rests = rests
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
+        self._arrivals = Arrivals()
         self._draining = 0
         self._running: set[asyncio.Task[None]] = set()
 
@@ -49,6 +51,7 @@ class Coalescer(Generic[T, R]):
         """Apply ``item`` in the next transaction; returns its result once that is durable, or raises its error."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
+        self._arrivals.add()
         self._start()
         return await future
 
@@ -63,9 +66,10 @@ class Coalescer(Generic[T, R]):
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._max_batch], self._waiting[self._max_batch :]
+                self._arrivals.take(left=len(self._waiting))
                 await self._write(batch)
                 if self._rests:
-                    await pacing.rest_after(len(batch), full=self._max_batch)
+                    await self._arrivals.rest_after(len(batch))
         finally:
             # counted down here and not in a done callback: an item that came in between would wait for the next one
             self._draining -= 1

@@ -59,7 +59,7 @@ async def flush(session: AsyncSession) -> None:
     rows = session.info.pop(_PENDING, None)
     if rows:
         await session.execute(insert(outbox), rows)
-        session.info["outbox_written"] = True
+        session.info["outbox_written"] = len(rows)
 
 
 async def pending(session: ReadSession) -> tuple[int, float]:

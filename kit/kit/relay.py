@@ -17,9 +17,10 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from kit import metrics, pacing
+from kit import metrics
 from kit.backoff import Backoff
 from kit.database import Database, is_transient
+from kit.pacing import Arrivals
 
 log = structlog.get_logger()
 
@@ -109,10 +110,12 @@ class Relay:
         self._prefix = topic_prefix
         self._done = _KEEP if keep else _DELETE
         self._wake = asyncio.Event()
+        self._arrivals = Arrivals()
         self.active = False
 
-    def wake(self) -> None:
-        """Tell the relay that this process has just committed events."""
+    def wake(self, events: int) -> None:
+        """Tell the relay that this process has just committed so many events."""
+        self._arrivals.add(events)
         self._wake.set()
 
     async def run(self) -> None:
@@ -163,6 +166,7 @@ class Relay:
         last_full_scan = 0.0
         while True:
             self._wake.clear()
+            self._arrivals.take()
             start = floor.id
             if time.monotonic() - last_full_scan >= FULL_SCAN_SECONDS:
                 start, last_full_scan = 0, time.monotonic()
@@ -174,8 +178,8 @@ class Relay:
                 ready = [row for row in rows if row["topic"] not in absent.topics]
                 transaction = await self._send(connection, producer, ready)
                 floor.done(last=rows[-1]["id"], transaction=transaction)
-            await pacing.rest_after(len(rows), full=BATCH)
             if len(rows) < BATCH:
+                await self._arrivals.rest_after(len(rows))
                 with contextlib.suppress(TimeoutError):
                     # not wait_for: until Python 3.12 it loses a cancellation that meets the wake-up
                     async with asyncio.timeout(POLL_SECONDS):

@@ -104,7 +104,7 @@ class Service:
             keep=bool(settings.outbox_keep),
         )
         self.db.before_commit(outbox.flush)
-        self.db.on_write(lambda session: self.relay.wake() if session.info.pop("outbox_written", False) else None)
+        self.db.on_write(lambda session: self.relay.wake(n) if (n := session.info.pop("outbox_written", 0)) else None)
         self.all_invariants = (*invariants.KERNEL, *self.invariants)
 
     @property
