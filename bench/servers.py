@@ -114,9 +114,7 @@ class Atelier(Bundle):
 class Plain(Program):
     """A program that is not installed, and starts by itself."""
 
-    def start(self) -> None:
-        self.child.forked = False
-        super().start()
+    forked = False
 
 
 def program(name: str, directory: Path, logs: Path, port: int, *arguments: str, **settings: str) -> Program:
