@@ -14,9 +14,8 @@ from bench.figures import percentile
 from bench.http import Connection
 from bench.servers import ROOT, cpu_seconds
 from devstack.accounts import Account, ensure_account
-from devstack.datadir import DataDir
 from devstack.server import Server
-from devstack.stack import Options, Stack
+from devstack.stack import Stack, own_stack
 
 REST_SECONDS = 10.0
 """After the start, before anything is looked at."""
@@ -26,19 +25,12 @@ FLAT = {"kind": "image", "input": {"prompt": "[[twin:flat]] a lighthouse"}}
 
 def idle(seconds: float) -> dict[str, float]:
     """Figures of one start, on a directory of its own."""
-    with tempfile.TemporaryDirectory(prefix="atelier-idle-", ignore_cleanup_errors=True) as scratch:
-        data = DataDir(Path(scratch))
-        data.acquire()
-        stack = Stack(data, Options(base_port=None, twins_only=True))
-        try:
-            stack.start()
-            account = ensure_account(stack)
-            time.sleep(REST_SECONDS)
-            figures = _at_rest(stack, seconds)
-            return figures | _journeys(stack, account)
-        finally:
-            stack.stop()
-            data.release()
+    scratch = tempfile.TemporaryDirectory(prefix="atelier-idle-", ignore_cleanup_errors=True)
+    with scratch as directory, own_stack(Path(directory)) as stack:
+        account = ensure_account(stack)
+        time.sleep(REST_SECONDS)
+        figures = _at_rest(stack, seconds)
+        return figures | _journeys(stack, account)
 
 
 def demo() -> dict[str, float]:

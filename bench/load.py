@@ -107,7 +107,7 @@ class PeerSide:
 
 async def connect(infra: Infra, database: str) -> asyncpg.Connection:
     """A look from outside into the database of a service."""
-    return await asyncpg.connect(infra.postgres.url(database).replace("+asyncpg", ""))
+    return await asyncpg.connect(infra.postgres.dsn(database))
 
 
 async def post(side: Side, count: int, *, keys: Sequence[str] | None = None) -> Posted:
