@@ -17,9 +17,8 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from bench.load import AtelierSide, connect, post, until_done
+from bench.load import connect, customers, post, until_done
 from bench.s3_proxy import S3Proxy
-from bench.servers import Atelier
 from devstack.credentials import SERVICES
 from devstack.infra import Infra
 from shared.topics import TOPICS
@@ -51,7 +50,6 @@ class Cost:
 
     totals: Mapping[str, float]
     rows: Mapping[str, float]
-    transactions: Mapping[str, float]
     s3: Mapping[str, float]
 
 
@@ -59,22 +57,15 @@ async def count(infra: Infra, jobs: int) -> Cost:
     """Run so many jobs through a system of their own."""
     proxy = S3Proxy(infra.s3.url)
     await proxy.start()
-    system = Atelier(infra, settings={"GENERATION_S3_URL": proxy.url, "STORAGE_S3_URL": proxy.url})
-    try:
-        await asyncio.to_thread(system.start)
-        side = AtelierSide(infra, system)
-        await side.open(ACCOUNTS)
+    by_proxy = {"GENERATION_S3_URL": proxy.url, "STORAGE_S3_URL": proxy.url}
+    async with customers(infra, ACCOUNTS, settings=by_proxy) as side:
         await asyncio.sleep(QUIET_SECONDS)
         before = await _read(infra, proxy)
-        system.pause()
+        side.system.pause()
         await post(side, jobs)
-        system.resume()
+        side.system.resume()
         await until_done(side, jobs)
-        await side.close()
-    finally:
-        # a backend tells of its last transactions when it ends
-        await asyncio.to_thread(system.stop)
-    after = await _read(infra, proxy)
+    after = await _read(infra, proxy)  # a backend tells of its last transactions when it ends
     await proxy.stop()
     return _cost(before, after, jobs)
 
@@ -102,7 +93,7 @@ def _cost(before: Books, after: Books, jobs: int) -> Cost:
         "transactions": (after.writers - before.writers) / jobs,
         "all transactions": sum(transactions.values()),
     }
-    return Cost(totals, rows, transactions, s3)
+    return Cost(totals, rows, s3)
 
 
 async def _read(infra: Infra, proxy: S3Proxy) -> Books:

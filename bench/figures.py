@@ -42,9 +42,6 @@ class Figures:
         for name, value in values.items():
             self._values[name].append(value)
 
-    def median(self, name: str) -> float:
-        return statistics.median(self._values[name])
-
     def table(self) -> str:
         """Markdown."""
         lines = ["| figure | median | lowest .. highest | rounds | target | met |", "|---|--:|--:|--:|--:|:-:|"]

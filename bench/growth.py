@@ -4,15 +4,13 @@ A backlog is drained at a flat rate; jobs cost the same with few and with many i
 an old snapshot open; one account that holds all jobs is served like a thousand accounts.
 """
 
-import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from bench.load import AtelierSide, connect, post, until_done
+from bench.load import AtelierSide, connect, customers, post, until_done
 from bench.saga import WARM_UP, complete, measured
-from bench.servers import Atelier
 from devstack.credentials import SERVICES
 from devstack.infra import Infra
 
@@ -22,12 +20,8 @@ TENTHS = 10
 
 async def growth(infra: Infra, *, backlog: int, batch: int = 1000) -> dict[str, float]:
     """All figures once: the backlog fills the tables, so there is no second round."""
-    system = Atelier(infra)
     figures: dict[str, float] = {}
-    try:
-        await asyncio.to_thread(system.start)
-        side = AtelierSide(infra, system)
-        await side.open(ACCOUNTS)
+    async with customers(infra, ACCOUNTS) as side:
         await complete(side, WARM_UP)
         spread = await measured(infra, side, batch)
         single = await measured(infra, side, batch, keys=side.keys[:1])
@@ -45,9 +39,6 @@ async def growth(infra: Infra, *, backlog: int, batch: int = 1000) -> dict[str, 
         cost = "processor time, ms/job"
         figures["cost of a job: many / few in the tables"] = many[cost] / few[cost]
         figures["cost of a job: with an old snapshot / few in the tables"] = old[cost] / few[cost]
-        await side.close()
-    finally:
-        await asyncio.to_thread(system.stop)
     return figures
 
 

@@ -11,34 +11,26 @@ from pathlib import Path
 import psutil
 
 from bench.figures import percentile
-from bench.http import Connection
+from bench.load import in_turn
 from bench.servers import ROOT, cpu_seconds
 from devstack.accounts import Account, ensure_account
-from devstack.datadir import DataDir
 from devstack.server import Server
-from devstack.stack import Options, Stack
+from devstack.stack import Stack, own_stack
 
 REST_SECONDS = 10.0
 """After the start, before anything is looked at."""
 JOBS = 12  # as many as the credits of a new account pay for
-FLAT = {"kind": "image", "input": {"prompt": "[[twin:flat]] a lighthouse"}}
+FLAT = json.dumps({"kind": "image", "input": {"prompt": "[[twin:flat]] a lighthouse"}}).encode()
 
 
 def idle(seconds: float) -> dict[str, float]:
     """Figures of one start, on a directory of its own."""
-    with tempfile.TemporaryDirectory(prefix="atelier-idle-", ignore_cleanup_errors=True) as scratch:
-        data = DataDir(Path(scratch))
-        data.acquire()
-        stack = Stack(data, Options(base_port=None, twins_only=True))
-        try:
-            stack.start()
-            account = ensure_account(stack)
-            time.sleep(REST_SECONDS)
-            figures = _at_rest(stack, seconds)
-            return figures | _journeys(stack, account)
-        finally:
-            stack.stop()
-            data.release()
+    scratch = tempfile.TemporaryDirectory(prefix="atelier-idle-", ignore_cleanup_errors=True)
+    with scratch as directory, own_stack(Path(directory)) as stack:
+        account = ensure_account(stack)
+        time.sleep(REST_SECONDS)
+        figures = _at_rest(stack, seconds)
+        return figures | _journeys(stack, account)
 
 
 def demo() -> dict[str, float]:
@@ -70,23 +62,11 @@ def _at_rest(stack: Stack, seconds: float) -> dict[str, float]:
 def _journeys(stack: Stack, account: Account) -> dict[str, float]:
     """Jobs one after the other, with the twin's flat pictures."""
     before = cpu_seconds(stack.twins.child.pid)
-    times = asyncio.run(_ask(stack.addresses.ports["gateway"], account.api_key))
+    times = asyncio.run(in_turn(stack.addresses.ports["gateway"], FLAT, keys=[account.api_key] * JOBS))
     return {
         "POST to done with twins, p50, ms": percentile(times, 0.5),
         "twins, flat picture, processor ms/job": (cpu_seconds(stack.twins.child.pid) - before) / len(times) * 1000,
     }
-
-
-async def _ask(port: int, key: str) -> list[float]:
-    times = []
-    async with Connection(port) as connection:
-        for _ in range(JOBS):
-            began = time.perf_counter()
-            status, answer = await connection.post("/v1/jobs", json.dumps(FLAT).encode(), key=key, prefer="wait=30")
-            times.append((time.perf_counter() - began) * 1000)
-            if status != 200:
-                raise RuntimeError(f"the job was not done in 30 s: {status} {answer[:300].decode()}")
-    return times
 
 
 def _pss_megabytes(part: Server) -> float:

@@ -4,7 +4,8 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -66,8 +67,6 @@ class AtelierSide:
         async with db.write() as session:
             for _ in range(accounts):
                 account = await register(session, email=f"{len(self.keys)}@example.com")
-                # an id of its own for the row, so that the account is there first
-                await session.flush()
                 key = await create_key(session, account_id=account.id, name="bench")
                 self.keys.append(key.secret)
         await db.close()
@@ -105,9 +104,25 @@ class PeerSide:
         await self._books.close()
 
 
+@asynccontextmanager
+async def customers(
+    infra: Infra, accounts: int, *, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[AtelierSide]:
+    """A running Atelier with so many accounts, for a block; `settings` win over those of every benchmark."""
+    system = Atelier(infra, settings=settings)
+    try:
+        await asyncio.to_thread(system.start)
+        side = AtelierSide(infra, system)
+        await side.open(accounts)
+        yield side
+        await side.close()
+    finally:
+        await asyncio.to_thread(system.stop)
+
+
 async def connect(infra: Infra, database: str) -> asyncpg.Connection:
     """A look from outside into the database of a service."""
-    return await asyncpg.connect(infra.postgres.url(database).replace("+asyncpg", ""))
+    return await asyncpg.connect(infra.postgres.dsn(database))
 
 
 async def post(side: Side, count: int, *, keys: Sequence[str] | None = None) -> Posted:
@@ -128,6 +143,19 @@ async def _customer(side: Side, work: Iterable[int], turns: Iterable[str], laten
             latencies.append(time.perf_counter() - began)
             if status != 202:
                 raise RuntimeError(f"POST /v1/jobs answered {status}: {answer[:300].decode()}")
+
+
+async def in_turn(port: int, body: bytes, *, keys: Iterable[str]) -> list[float]:
+    """Post one job per key, each when the one before is done; the milliseconds that the customers waited."""
+    times = []
+    async with Connection(port) as connection:
+        for key in keys:
+            began = time.perf_counter()
+            status, answer = await connection.post("/v1/jobs", body, key=key, prefer="wait=30")
+            times.append((time.perf_counter() - began) * 1000)
+            if status != 200:
+                raise RuntimeError(f"the job was not done in 30 s: {status} {answer[:300].decode()}")
+    return times
 
 
 async def until_done(side: Side, count: int, *, every: float = 0.1) -> float:

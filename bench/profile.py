@@ -7,11 +7,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from bench.load import AtelierSide, post, until_done
-from bench.servers import Atelier
+from bench.load import customers, post, until_done
 from devstack.credentials import SERVICES
 from devstack.infra import Infra
 
+ACCOUNTS = 50
 RATE = 100
 WAITING = ("_worker (concurrent/futures/thread.py", "Runner.run (asyncio/runners.py")
 """Threads that wait for work; in a container the profiler cannot tell that they do."""
@@ -20,23 +20,16 @@ TOP = 40
 
 async def profile(infra: Infra, jobs: int, output: Path) -> None:
     """Write a stack file per service to `output`, for any flame graph program, and print the dearest functions."""
-    system = Atelier(infra)
     await asyncio.to_thread(output.mkdir, parents=True, exist_ok=True)
-    try:
-        await asyncio.to_thread(system.start)
-        side = AtelierSide(infra, system)
-        await side.open(50)
-        system.pause()
+    async with customers(infra, ACCOUNTS) as side:
+        side.system.pause()
         await post(side, jobs)
-        system.resume()
-        samplers = [_sample(service.child.pid, output / f"{service.name}.stacks") for service in system.services]
+        side.system.resume()
+        samplers = [_sample(service.child.pid, output / f"{service.name}.stacks") for service in side.system.services]
         await until_done(side, jobs)
         for sampler in samplers:
             sampler.send_signal(signal.SIGINT)  # it writes then
             sampler.wait()
-        await side.close()
-    finally:
-        await asyncio.to_thread(system.stop)
     for service in SERVICES:
         print(f"\n## {service}\n{_dearest((output / f'{service}.stacks').read_text())}")
 

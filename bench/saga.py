@@ -11,8 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from bench.figures import percentile
-from bench.http import Connection
-from bench.load import AtelierSide, PeerSide, post, until_done
+from bench.load import AtelierSide, PeerSide, in_turn, post, until_done
 from bench.peer.programs import Peer
 from bench.servers import Atelier, Bundle, infra_cpu_seconds
 from devstack.infra import Infra
@@ -103,14 +102,7 @@ async def complete(side: AnySide, jobs: int, *, keys: Sequence[str] | None = Non
 
 async def alone(side: AtelierSide) -> dict[str, float]:
     """Jobs that have the system for themselves, from POST to done as the customer sees it."""
-    times = []
-    async with Connection(side.port) as connection:
-        for number in range(ALONE):
-            began = time.perf_counter()
-            status, answer = await connection.post("/v1/jobs", side.body, key=side.keys[number % 10], prefer="wait=30")
-            times.append((time.perf_counter() - began) * 1000)
-            if status != 200:
-                raise RuntimeError(f"the job was not done in 30 s: {status} {answer[:300].decode()}")
+    times = await in_turn(side.port, side.body, keys=side.keys[:10] * (ALONE // 10))
     return {
         "Atelier: POST to done when idle, p50, ms": percentile(times, 0.5),
         "Atelier: POST to done when idle, p99, ms": percentile(times, 0.99),

@@ -1,7 +1,6 @@
 """The data servers of a benchmark, and Atelier on them: real processes with the settings that production would have.
 
-The S3 server is SeaweedFS and the broker runs without its small-machine flags. The provider answers at once; with
-`twins=True` it is the twins with flat pictures instead.
+The S3 server is SeaweedFS and the broker runs without its small-machine flags. The provider answers at once.
 """
 
 import tempfile
@@ -18,7 +17,7 @@ from devstack.infra import Infra
 from devstack.java import Jvm
 from devstack.ports import reserve
 from devstack.server import Server
-from devstack.services import BUCKET, TWINS, Addresses, Program, make_twins
+from devstack.services import BUCKET, TWINS, Addresses, Program
 
 ROOT = Path(__file__).resolve().parents[1]
 PATH = {"PYTHONPATH": str(ROOT)}
@@ -36,10 +35,10 @@ SETTINGS = {
 
 
 @contextmanager
-def running_infra(directory: Path | None = None) -> Iterator[Infra]:
+def running_infra() -> Iterator[Infra]:
     """PostgreSQL, Kafka, Valkey and S3; what they wrote is thrown away afterwards."""
     with tempfile.TemporaryDirectory(prefix="atelier-bench-", ignore_cleanup_errors=True) as scratch:
-        infra = Infra(directory or Path(scratch), kafka_jvm=Jvm(heap="512m", full_compiler=True), s3_kind="seaweedfs")
+        infra = Infra(Path(scratch), kafka_jvm=Jvm(heap="512m", full_compiler=True), s3_kind="seaweedfs")
         infra.start()
         try:
             infra.s3.create_bucket(BUCKET)
@@ -71,7 +70,7 @@ class Bundle:
 class Atelier(Bundle):
     """The five services and a provider. `settings` are variables that win over those of the stack."""
 
-    def __init__(self, infra: Infra, *, twins: bool = False, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, infra: Infra, *, settings: Mapping[str, str] | None = None) -> None:
         data, logs = infra.data_dir, infra.data_dir / "logs"
         credentials = Credentials.load(data)
         self.addresses = Addresses({name: reserve() for name in (*SERVICES, TWINS)})
@@ -90,7 +89,7 @@ class Atelier(Bundle):
             )
             for name in SERVICES
         ]
-        self.provider = make_twins(data, logs, self.addresses) if twins else self._instant_provider(data, logs)
+        self.provider = self._instant_provider(data, logs)
         self.programs = [*self.services, self.provider]
 
     @property
@@ -114,9 +113,7 @@ class Atelier(Bundle):
 class Plain(Program):
     """A program that is not installed, and starts by itself."""
 
-    def start(self) -> None:
-        self.child.forked = False
-        super().start()
+    forked = False
 
 
 def program(name: str, directory: Path, logs: Path, port: int, *arguments: str, **settings: str) -> Program:

@@ -60,12 +60,16 @@ class Postgres(Server):
 
     @property
     def admin_dsn(self) -> str:
-        """For asyncpg; `url()` is for SQLAlchemy."""
-        return self._dsn("postgresql", ADMIN, ADMIN)
+        """The server's own database, for the one who may do everything."""
+        return self.dsn(ADMIN)
+
+    def dsn(self, database: str) -> str:
+        """A database for asyncpg or `psql`, for the role of the same name; `url()` is for SQLAlchemy."""
+        return self._address("postgresql", database, database)
 
     def url(self, database: str, role: str | None = None) -> str:
         """The SQLAlchemy URL of a database, for the role of the same name or another one."""
-        return self._dsn("postgresql+asyncpg", role or database, database)
+        return self._address("postgresql+asyncpg", role or database, database)
 
     def create_database(self, name: str, password: str) -> str:
         """A database that only the role of the same name may use, made once; its SQLAlchemy URL."""
@@ -102,7 +106,7 @@ class Postgres(Server):
         except (OSError, TimeoutError, asyncpg.PostgresError):
             return False
 
-    def _dsn(self, scheme: str, role: str, database: str) -> str:
+    def _address(self, scheme: str, role: str, database: str) -> str:
         return f"{scheme}://{quote(role)}:{quote(self._passwords[role], safe='')}@{HOST}:{self.port}/{quote(database)}"
 
     def _run(self, use: Callable[[asyncpg.Connection], Coroutine[object, object, T]]) -> T:

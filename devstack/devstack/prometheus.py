@@ -5,7 +5,6 @@ The only part that is not installed from a lock: it comes in no Python package.
 
 import json
 import shutil
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import yaml
 
 from devstack.errors import StackError
 from devstack.ports import HOST
-from devstack.server import Server
+from devstack.server import Server, answers_ok
 
 ALERTS = Path(__file__).resolve().parents[2] / "deploy/observability/alerts.yaml"
 SCRAPE_INTERVAL = "5s"
@@ -59,11 +58,7 @@ class Prometheus(Server):
         ]
 
     def is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{self.port}/-/ready", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return answers_ok(f"{self.url}/-/ready")
 
     @property
     def _config(self) -> Path:

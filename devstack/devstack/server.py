@@ -5,6 +5,7 @@ restart. `start()` returns as soon as the program runs; `wait_ready()` returns w
 """
 
 import signal
+import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,3 +94,12 @@ class Server(ABC):
                 f"port {port} for {self.name} is in use: "
                 "stop what holds it, or set ATELIER_PORT_BASE to move all ports (8100 by default)"
             )
+
+
+def answers_ok(url: str) -> bool:
+    """Whether a GET of one of our own programs is answered with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  our own program
+            return bool(answer.status == 200)
+    except OSError:
+        return False

@@ -6,17 +6,16 @@ and wins; taste (log format, model names, provider keys) is the user's, from the
 
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from devstack import payments
 from devstack.credentials import SERVICES, Credentials
 from devstack.infra import Infra
 from devstack.ports import HOST
-from devstack.server import Server
+from devstack.server import Server, answers_ok
 
 BUCKET = "atelier"
 TWINS = "twins"
@@ -35,11 +34,13 @@ class Addresses:
 class Program(Server):
     """A Python program of this repository, ready when `GET /readyz` says so."""
 
+    forked: ClassVar[bool] = True
+
     def __init__(
         self, name: str, directory: Path, logs: Path, port: int, *, arguments: list[str], settings: dict[str, str]
     ) -> None:
         super().__init__(name, directory, logs, port)
-        self.child.forked = True
+        self.child.forked = self.forked
         self._arguments = arguments
         self._settings = settings
 
@@ -53,11 +54,7 @@ class Program(Server):
         return {**os.environ, **self._settings, "PYTHONUNBUFFERED": "1"}
 
     def is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{HOST}:{self.port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return answers_ok(f"http://{HOST}:{self.port}/readyz")
 
 
 def make_twins(data: Path, logs: Path, addresses: Addresses) -> Program:

@@ -1,13 +1,15 @@
 """The whole of Atelier on one machine: data servers, services and twins of one data directory.
 
 `start()` returns when every part is ready; if one cannot start, the others are stopped and its error is raised.
-`stop()` ends services before servers, so that work can be put down properly.
+`stop()` ends services before servers, so that work can be put down properly. `own_stack()` is both, for a block.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from devstack.credentials import SERVICES, Credentials
 from devstack.datadir import DataDir
@@ -121,6 +123,20 @@ class Stack:
         if part is self.twins:
             announce_webhooks(self.addresses.url(TWINS), self.url, self.credentials)
         told(part)
+
+
+@contextmanager
+def own_stack(directory: Path, *, kafka_brokers: int = 1) -> Iterator[Stack]:
+    """A started stack that nobody else uses: a directory of its own, free ports, the twins alone."""
+    data = DataDir(directory)
+    data.acquire()
+    stack = Stack(data, Options(base_port=None, kafka_brokers=kafka_brokers, twins_only=True))
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+        data.release()
 
 
 def _side_by_side(parts: Sequence[Server]) -> None:

@@ -5,6 +5,7 @@ edge as live messages; list, show and drop are SQL.
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -173,15 +174,14 @@ async def _handled(db: Database, edge: Replayer, found: Letter) -> bool:
 
 async def _run(edge: Replayer, found: Letter) -> None:
     """Run a letter; a deadlock or a lock that is not free in time says nothing about it."""
-    for attempt in range(1, TRANSIENT_ATTEMPTS):
+    for attempt in itertools.count(1):
         try:
             await edge.replay(found, finish=_remover(found.id))
             return
         except Exception as error:
-            if not is_transient(error):
+            if attempt == TRANSIENT_ATTEMPTS or not is_transient(error):
                 raise
         await asyncio.sleep(RETRY_SECONDS * attempt)
-    await edge.replay(found, finish=_remover(found.id))
 
 
 async def _next(session: ReadSession, *, skip: set[tuple[str, str]], key: str | None) -> list[Letter]:

@@ -137,6 +137,6 @@ async def store(session: WriteSession, use: Fingerprint, response: dict[str, Any
 
 async def prune(session: WriteSession) -> int:
     """Delete keys older than seven days."""
-    old = func.now() - func.make_interval(0, 0, 0, KEEP_DAYS)
-    result = await session.execute(delete(table).where(table.c.created_at < old).returning(table.c.key))
-    return len(result.all())
+    old = table.c.created_at < func.now() - func.make_interval(0, 0, 0, KEEP_DAYS)
+    connection = await session.connection()
+    return (await connection.execute(delete(table).where(old))).rowcount

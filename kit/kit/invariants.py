@@ -80,10 +80,8 @@ async def _tell(db: Database, invariant: Invariant, *, service: str) -> None:
     try:
         violation = await _violation(db, invariant)
     except Exception as error:
-        transient = isinstance(error, TimeoutError) or is_transient(error)
-        log.warning(
-            "invariant.skipped", invariant=invariant.name, reason=repr(error), exc_info=None if transient else error
-        )
+        unknown = None if is_transient(error) else error
+        log.warning("invariant.skipped", invariant=invariant.name, reason=repr(error), exc_info=unknown)
         return
     metrics.INVARIANT_CHECKED.labels(service, invariant.name).set(time.time())
     metrics.INVARIANT_VIOLATIONS.labels(service, invariant.name).set(violation.count if violation else 0)

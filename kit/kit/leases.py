@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,13 +103,21 @@ def held_by(table: Table, lease: Lease) -> Any:
     return (_key(table) == lease.id) & (table.c.lease_token == lease.token) & (table.c.leased_until > func.now())
 
 
+async def write_held(session: WriteSession, table: Table, lease: Lease, values: Mapping[str, Any]) -> None:
+    """Write the row of the work. Raises LeaseLostError when this lease holds it no more."""
+    connection = await session.connection()
+    written = await connection.execute(update(table).where(held_by(table, lease)).values(**values))
+    if not written.rowcount:
+        raise LeaseLostError(f"{table.name} {lease.id} is done or was taken over")
+
+
 Work = Callable[[Lease], Awaitable[None]]
 
 
 class LeaseWorker:
     """Runs ``work`` for due rows of ``table``, at most ``concurrency`` at a time in this process.
 
-    ``work`` writes its own result under :func:`held_by`. When it raises, the row is given back after ``retry_seconds``
+    ``work`` writes its result with :func:`write_held`. When it raises, the row is given back after ``retry_seconds``
     with backoff; when it overruns its lease it is cancelled.
     """
 

@@ -82,15 +82,12 @@ async def resend(session: WriteSession, *, since_seconds: float) -> int:
     )
     columns = ("topic", "key", "headers", "value")
     again = select(*(kept.c[name] for name in columns)).order_by(kept.c.id)
-    result = await session.execute(insert(outbox).from_select(columns, again).returning(outbox.c.id))
-    return len(result.all())
+    connection = await session.connection()
+    return (await connection.execute(insert(outbox).from_select(columns, again))).rowcount
 
 
 async def prune(session: WriteSession, *, keep_seconds: float) -> int:
     """Delete kept events that were sent longer ago than ``keep_seconds``."""
-    result = await session.execute(
-        delete(outbox)
-        .where(outbox.c.sent_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, keep_seconds))
-        .returning(outbox.c.id)
-    )
-    return len(result.all())
+    old = outbox.c.sent_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, keep_seconds)
+    connection = await session.connection()
+    return (await connection.execute(delete(outbox).where(old))).rowcount

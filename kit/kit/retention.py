@@ -63,5 +63,5 @@ class Retention:
     async def _delete_some(self, rule: Rule, moment: datetime) -> int:
         over = select(rule.key).where(rule.over(moment)).limit(CHUNK)
         async with self._db.write() as session:
-            deleted = await session.execute(delete(rule.key.table).where(rule.key.in_(over)).returning(rule.key))
-            return len(deleted.all())
+            connection = await session.connection()
+            return (await connection.execute(delete(rule.key.table).where(rule.key.in_(over)))).rowcount

@@ -9,6 +9,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError, IllegalGenerationError, UnknownMemberIdError
 
+from kit.topics import administer
+
 PATIENCE_SECONDS = 15.0
 """The broker forgets a killed member after the session timeout of 10 s."""
 
@@ -50,15 +52,11 @@ async def rewind(
 
 async def _wait_for_members_to_leave(bootstrap: str, group: str, patience_seconds: float) -> None:
     give_up_at = time.monotonic() + patience_seconds
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
+    async with administer(bootstrap) as admin:
         while await _members(admin, group):
             if time.monotonic() >= give_up_at:
                 raise GroupActiveError(_stop_first(group))
             await asyncio.sleep(0.5)
-    finally:
-        await admin.close()
 
 
 async def _members(admin: AIOKafkaAdminClient, group: str) -> int:

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -17,9 +18,20 @@ COORDINATOR_ATTEMPTS, COORDINATOR_PAUSE_SECONDS = 20, 0.1
 _DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
 
+@asynccontextmanager
+async def administer(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A connection to the cluster's administration."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
 async def ensure(bootstrap: str, topics: Iterable[Topic], *, prefix: str, replication: int) -> list[str]:
     """Create the topics that are missing and return their names. Raises KafkaError when the broker refuses."""
-    async with _admin(bootstrap) as admin:
+    async with administer(bootstrap) as admin:
         present = set(await admin.list_topics())
         missing = [topic for topic in topics if prefix + topic.name not in present]
         if not missing:
@@ -47,13 +59,13 @@ async def ensure(bootstrap: str, topics: Iterable[Topic], *, prefix: str, replic
 
 async def missing(bootstrap: str, names: Iterable[str]) -> set[str]:
     """Which of these topics do not exist."""
-    async with _admin(bootstrap) as admin:
+    async with administer(bootstrap) as admin:
         return set(names) - set(await admin.list_topics())
 
 
 async def expired(bootstrap: str, names: Iterable[str], *, group: str) -> dict[str, int]:
     """How many records of each topic retention has deleted before the group had read them; only topics with losses."""
-    async with _admin(bootstrap) as admin:
+    async with administer(bootstrap) as admin:
         committed = await _committed(admin, group)
     wanted = set(names)
     read = {found: place.offset for found, place in committed.items() if found.topic in wanted and place.offset >= 0}
@@ -78,19 +90,3 @@ async def _committed(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartit
             return dict(await admin.list_consumer_group_offsets(group))
         await asyncio.sleep(COORDINATOR_PAUSE_SECONDS)
     return dict(await admin.list_consumer_group_offsets(group))
-
-
-class _admin:  # noqa: N801 - reads as a function
-    def __init__(self, bootstrap: str) -> None:
-        self._client = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
-
-    async def __aenter__(self) -> AIOKafkaAdminClient:
-        try:
-            await self._client.start()
-        except BaseException:
-            await self._client.close()
-            raise
-        return self._client
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from kit import leases
-from kit.leases import Lease, LeaseLostError, LeaseWorker, finished, held_by, now_plus
+from kit.leases import Lease, LeaseWorker, finished, now_plus, write_held
 from kit.service import Service
 from kit.testing import eventually
 from toy.models import chores
@@ -58,10 +58,7 @@ class Hand:
 
     async def finish(self, lease: Lease) -> None:
         async with self.toy.db.write() as session:
-            values = {"done_by": self.name, **finished()}
-            done = await session.execute(update(chores).where(held_by(chores, lease)).values(**values))
-            if done.rowcount == 0:
-                raise LeaseLostError(lease.id)
+            await write_held(session, chores, lease, {"done_by": self.name, **finished()})
         self.written.append(lease.id)
 
 

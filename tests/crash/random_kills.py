@@ -17,7 +17,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -26,9 +27,8 @@ import httpx
 from crash.crowd import Customer, Wish, enter, wishes
 from crash.faults import Fault, Injector, all_ready, schedule, targets
 from crash.verdict import Verdict, judge, unsettled
-from devstack.datadir import DataDir
 from devstack.display import say
-from devstack.stack import Options, Stack
+from devstack.stack import Stack, own_stack
 from devstack.supervisor import Supervisor
 
 CUSTOMERS = 4
@@ -98,25 +98,26 @@ def main() -> int:
     arguments = parser.parse_args()
     os.environ |= SETTINGS
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of every broker that is away
-    data = DataDir(Path(tempfile.mkdtemp(prefix="atelier-crash-")))
-    data.acquire()
-    stack = Stack(data, Options(base_port=None, twins_only=True, kafka_brokers=arguments.kafka_brokers))
-    faults = schedule(arguments.seed, arguments.faults, targets(stack))
-    print(f"seed {arguments.seed}: {arguments.jobs} jobs, {len(faults)} faults", flush=True)
-    ended = threading.Event()
-    try:
-        stack.start()
-        # Nothing is essential here: whatever is killed, however often, is started again.
-        keeper = threading.Thread(target=Supervisor(stack.parts, essential=()).watch, args=(ended, say), daemon=True)
-        keeper.start()
+    directory = Path(tempfile.mkdtemp(prefix="atelier-crash-"))
+    print(f"seed {arguments.seed}: {arguments.jobs} jobs, {arguments.faults} faults", flush=True)
+    with own_stack(directory, kafka_brokers=arguments.kafka_brokers) as stack, _kept_alive(stack):
+        faults = schedule(arguments.seed, arguments.faults, targets(stack))
         verdict = asyncio.run(
             run(stack, jobs=arguments.jobs, seed=arguments.seed, faults=faults, settle_seconds=arguments.settle)
         )
+    return _tell(verdict, directory)
+
+
+@contextmanager
+def _kept_alive(stack: Stack) -> Iterator[None]:
+    """Nothing is essential here: whatever is killed, however often, is started again."""
+    ended = threading.Event()
+    supervisor = Supervisor(stack.parts, essential=())
+    threading.Thread(target=supervisor.watch, args=(ended, say), daemon=True).start()
+    try:
+        yield
     finally:
         ended.set()
-        stack.stop()
-        data.release()
-    return _tell(verdict, data)
 
 
 def _chosen(environment: Mapping[str, str], name: str, otherwise: int) -> int:
@@ -124,14 +125,14 @@ def _chosen(environment: Mapping[str, str], name: str, otherwise: int) -> int:
     return int(environment.get(name) or otherwise)
 
 
-def _tell(verdict: Verdict, data: DataDir) -> int:
+def _tell(verdict: Verdict, directory: Path) -> int:
     print(json.dumps(verdict.numbers, indent=2))
     if verdict.faults:
         print("\n".join(f"BROKEN: {fault}" for fault in verdict.faults))
-        print(f"the data and logs are kept in {data.path}")
+        print(f"the data and logs are kept in {directory}")
         return 1
     print("every promise held")
-    shutil.rmtree(data.path, ignore_errors=True)
+    shutil.rmtree(directory, ignore_errors=True)
     return 0
 
 

@@ -13,8 +13,7 @@ import pytest
 from crash.crowd import Customer, Wish, command, enter
 from crash.faults import all_ready
 from crash.verdict import judge, rows, unsettled
-from devstack.datadir import DataDir
-from devstack.stack import Options, Stack
+from devstack.stack import Stack, own_stack
 from kit.testing import eventually
 
 pytestmark = pytest.mark.timeout(600)
@@ -26,13 +25,8 @@ SECONDS_BETWEEN_JOBS = 0.2
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole system, which nobody else uses."""
-    data = DataDir(Path(tmp_path_factory.mktemp("restore")))
-    data.acquire()
-    stack = Stack(data, Options(base_port=None, twins_only=True))
-    stack.start()
-    yield stack
-    stack.stop()
-    data.release()
+    with own_stack(tmp_path_factory.mktemp("restore")) as stack:
+        yield stack
 
 
 class TestRestore:
@@ -93,7 +87,7 @@ async def _load(customer: Customer) -> AsyncIterator[list[str]]:
 
 
 def _back_up(system: Stack, name: str, dump: Path) -> None:
-    _postgres(system, "pg_dump", "--format=custom", f"--file={dump}", _dsn(system, name))
+    _postgres(system, "pg_dump", "--format=custom", f"--file={dump}", system.infra.postgres.dsn(name))
 
 
 def _destroy(system: Stack, name: str) -> None:
@@ -102,7 +96,8 @@ def _destroy(system: Stack, name: str) -> None:
 
 def _restore(system: Stack, name: str, dump: Path) -> None:
     system.infra.postgres.create_database(name, system.credentials.postgres[name])
-    _postgres(system, "pg_restore", "--no-owner", "--exit-on-error", f"--dbname={_dsn(system, name)}", str(dump))
+    target = system.infra.postgres.dsn(name)
+    _postgres(system, "pg_restore", "--no-owner", "--exit-on-error", f"--dbname={target}", str(dump))
 
 
 def _postgres(system: Stack, program: str, *arguments: str) -> None:
@@ -110,10 +105,6 @@ def _postgres(system: Stack, program: str, *arguments: str) -> None:
     folder = Path(system.infra.postgres.command()[0]).parent
     done = subprocess.run([folder / program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-def _dsn(system: Stack, name: str) -> str:
-    return system.infra.postgres.url(name).replace("postgresql+asyncpg", "postgresql")
 
 
 async def _settled(system: Stack, number: int) -> bool:

@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 import yaml
 
+from composition import build
 from kit.service import Service
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(__file__).parent / ".tools"
 LOCK = Path(__file__).parent / "tools.lock"
-SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
 
 Manifest = dict[str, Any]
 
@@ -93,8 +93,7 @@ def render() -> Callable[[str], list[Manifest]]:
 @pytest.fixture
 def gateway() -> Service:
     """Gateway as its composition root builds it; nothing is connected."""
-    service: Service = load(ROOT / "tools" / "composition.py").build("gateway")
-    return service
+    return build("gateway")
 
 
 def load(path: Path) -> ModuleType:

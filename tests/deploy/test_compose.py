@@ -19,27 +19,16 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import pytest
 
-from billing.settings import BillingSettings
+from composition import SERVICES, settings_class
 from devstack.credentials import Credentials
 from devstack.infra import Infra
 from devstack.kafka import Broker, Options
 from devstack.postgres import SETTINGS as POSTGRES_SETTINGS
 from devstack.services import Addresses, settings
 from devstack.wheels import program
-from gateway.settings import GatewaySettings
-from generation.settings import GenerationSettings
-from kit.settings import ServiceSettings
-from publishing.settings import PublishingSettings
-from storage.settings import StorageSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS: dict[str, type[ServiceSettings]] = {
-    "gateway": GatewaySettings,
-    "billing": BillingSettings,
-    "generation": GenerationSettings,
-    "storage": StorageSettings,
-    "publishing": PublishingSettings,
-}
+SETTINGS = {name: settings_class(name) for name in SERVICES}
 # A variable of `.env` that must be or may be there, or an alias of such a value.
 BY_REFERENCE = r"\$\{\w+(?::\?.*|:-)\}$|^\*s3-"
 # Properties of a broker that are about its place, or about the small heap that devstack gives it.

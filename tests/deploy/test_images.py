@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+from composition import SERVICES
 from kit.testing import Stack, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
-SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
 PROGRAMS = {**{name: f"services/{name}" for name in SERVICES}, "twins": "twins"}
 OWN = {*PROGRAMS, "shared", "kit", "devstack", "migrations"}
 # Packages that are some other program's business.

@@ -16,12 +16,11 @@ import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
+from composition import SERVICES, settings_class
 from devstack.kafka import _replication
 from kit import health
 from kit.service import ROLES, Service
-from kit.settings import ServiceSettings
 
-SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
 OVERLAYS = ("overlays/dev", "overlays/production")
 KUBERNETES = "1.37"
 OPERATORS = {
@@ -113,16 +112,16 @@ class TestServices:
         for pod in services(manifests).values():
             name = pod["metadata"]["labels"]["app.kubernetes.io/name"]
             environment = environment_of(pod, manifests, secrets)
-            known = {f"{name.upper()}_{field.upper()}" for field in settings_of(name).model_fields}
+            known = {f"{name.upper()}_{field.upper()}" for field in settings_class(name).model_fields}
             for variable, value in environment.items():
                 monkeypatch.setenv(variable, value)
 
             assert set(environment) - known == set()
-            assert settings_of(name)().environment == "production"
+            assert settings_class(name)().environment == "production"
 
     def test_it_may_finish_before_it_is_killed(self, manifests: list[Manifest]) -> None:
         for name in SERVICES:
-            drain = settings_of(name).model_fields["drain_timeout"].default.total_seconds()
+            drain = settings_class(name).model_fields["drain_timeout"].default.total_seconds()
             pod = of_kind(manifests, "Deployment")[f"{name}-worker"]["spec"]["template"]["spec"]
 
             assert pod["terminationGracePeriodSeconds"] > drain
@@ -322,11 +321,6 @@ class TestScaling:
 
 def paths_of(router: APIRouter) -> set[str]:
     return {route.path for route in router.routes if isinstance(route, APIRoute)}
-
-
-def settings_of(name: str) -> type[ServiceSettings]:
-    settings: type[ServiceSettings] = getattr(import_module(f"{name}.settings"), f"{name.capitalize()}Settings")
-    return settings
 
 
 def is_settings(config: Manifest) -> bool:

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from prometheus_client.metrics import MetricWrapperBase
 
+from composition import build
 from kit import metrics
 from shared import events
 
@@ -126,8 +128,7 @@ def is_event(found: type) -> bool:
     return bool(getattr(found, "wire_type", None))
 
 
+@cache
 def handled_by(service: str) -> set[str]:
-    """Wire types that a service subscribes to, by its composition root's source."""
-    source = (ROOT / "services" / service / service / "app.py").read_text()
-    names = re.findall(r"\bon\((\w+)", source)
-    return {vars(events)[name].wire_type for name in names if name in vars(events)}
+    """Wire types that a service subscribes to."""
+    return {subscription.event.wire_type for subscription in build(service).subscriptions}

@@ -22,8 +22,7 @@ import billing.clawbacks
 import gateway.accounts
 import gateway.keys
 import gateway.sessions
-from devstack.datadir import DataDir
-from devstack.stack import Options, Stack
+from devstack.stack import Stack, own_stack
 from kit import invariants, outbox
 from kit.database import Database
 from kit.testing import eventually
@@ -209,15 +208,8 @@ def spans() -> Iterator[list[tuple[str, str, str]]]:
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory, spans: list[tuple[str, str, str]]) -> Iterator[System]:
     """Five services, twins and servers of their own, on free ports."""
-    data = DataDir(Path(tmp_path_factory.mktemp("atelier")))
-    data.acquire()
-    stack = Stack(data, Options(base_port=None, twins_only=True))
-    stack.start()
-    try:
+    with own_stack(tmp_path_factory.mktemp("atelier")) as stack:
         yield System(stack)
-    finally:
-        stack.stop()
-        data.release()
 
 
 Enter = Callable[[], Awaitable[Customer]]

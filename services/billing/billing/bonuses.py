@@ -17,6 +17,7 @@ from billing.grants import give, open_wallets
 from billing.models import sign_ins
 from billing.terms import Terms
 from kit.database import WriteSession
+from kit.sql import among
 from shared.events import AccountSignedIn
 
 COOLDOWN = timedelta(hours=24)
@@ -30,7 +31,7 @@ async def reward_sign_ins(session: WriteSession, events: Sequence[AccountSignedI
     fresh: dict[str, set[datetime]] = defaultdict(set)
     for event in events:
         fresh[event.account_id].add(event.signed_in_at.astimezone(UTC))
-    query = select(sign_ins).where(sign_ins.c.account_id.in_(fresh))
+    query = select(sign_ins).where(among(sign_ins.c.account_id, fresh))
     rows = {row.account_id: row for row in await session.execute(query)}
     stored = []
     for account_id, times in fresh.items():

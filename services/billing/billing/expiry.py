@@ -22,18 +22,16 @@ def expiry_worker(db: Database) -> LeaseWorker:
         async with db.write() as session:
             book = await Book.open(session, [lease.row.account_id])
             taken = delete(grant_expiries).where(held_by(grant_expiries, lease)).returning(grant_expiries.c.grant_id)
-            grant_id = (await session.execute(taken)).scalar_one_or_none()
-            if grant_id is None:
+            if (await session.execute(taken)).one_or_none() is None:
                 raise LeaseLostError(f"the expiry of {lease.id} was booked or taken over")
-            await _book_breakage(session, book, grant_id=grant_id)
+            await _book_breakage(session, book, account_id=lease.row.account_id, grant_id=lease.id)
             await book.write(session)
 
     return LeaseWorker(db, grant_expiries, expire, service="billing", concurrency=4)
 
 
-async def _book_breakage(session: WriteSession, book: Book, *, grant_id: str) -> None:
-    query = select(grants.c.account_id, grants.c.remaining).where(grants.c.id == grant_id)
-    account_id, remaining = (await session.execute(query)).one()
+async def _book_breakage(session: WriteSession, book: Book, *, account_id: str, grant_id: str) -> None:
+    remaining = (await session.execute(select(grants.c.remaining).where(grants.c.id == grant_id))).scalar_one()
     if not remaining:
         return
     wallet = book.post(

@@ -57,8 +57,8 @@ def give(
     expires_at: datetime | None = None,
     kind: str = "grant",
     cause: Event | None = None,
-) -> str:
-    """Post a grant and tell of it. Returns its id."""
+) -> None:
+    """Post a grant and tell of it."""
     grant_id = book.add_grant(
         account_id,
         key=key,
@@ -90,7 +90,6 @@ def give(
         expires_at=expires_at,
     )
     outbox.add(session, granted, cause=cause)
-    return grant_id
 
 
 async def grant_purchase(

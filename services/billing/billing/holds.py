@@ -41,10 +41,9 @@ async def request_holds(session: WriteSession, events: Sequence[JobRequested], *
         hold = holds[event.job_id]
         if hold.state != "awaited":
             continue
-        refusal = _check_price(event, cited) or _check_funds(event, book) or guard.check(event)
+        refusal = _check_price(event, cited) or _check_funds(event, book) or guard.admit(event)
         if refusal is None:
             _hold(session, book, hold, event, grace=terms.hold_grace)
-            guard.count(event)
         else:
             _refuse(session, book, hold, event, refusal)
         guard.tell(session, event, available=book.wallet(event.account_id).available)

@@ -6,12 +6,12 @@ Billing never ends a hold by itself. Generation owns the deadline and answers ``
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from billing.models import holds, wallets
 from kit import outbox
 from kit.database import Database
-from kit.leases import Lease, LeaseLostError, LeaseWorker, held_by, retry_after
+from kit.leases import Lease, LeaseWorker, retry_after, write_held
 from shared.events import HoldOverdue
 
 log = structlog.get_logger()
@@ -26,9 +26,7 @@ def overdue_worker(db: Database, *, grace: timedelta) -> LeaseWorker:
         again = {**retry_after(grace.total_seconds()), "attempts": 0}
         async with db.write() as session:
             await session.execute(lock_wallet)
-            taken = update(holds).where(held_by(holds, lease)).values(**again).returning(holds.c.job_id)
-            if (await session.execute(taken)).one_or_none() is None:
-                raise LeaseLostError(f"the hold of {hold.job_id} was settled or taken over")
+            await write_held(session, holds, lease, again)
             overdue = HoldOverdue(
                 account_id=hold.account_id, job_id=hold.job_id, amount=hold.held, deadline=hold.deadline
             )

@@ -37,7 +37,6 @@ def make_quote_router(terms: Terms) -> APIRouter:
         idempotency_key: KeyHeader = None,
     ) -> Quote:
         """The exact price of one or more jobs, and until when they get it by citing the quote. Holds nothing."""
-        wallet = await credits_of(session, account_id=caller.account_id, bonus=terms.registration_bonus)
         use = None
         if idempotency_key is not None:
             body = wanted.model_dump(mode="json")
@@ -47,6 +46,7 @@ def make_quote_router(terms: Terms) -> APIRouter:
             if (earlier := await idempotency.claim(session, use)) is not None:
                 response.headers["Idempotent-Replay"] = "true"
                 return Quote.model_validate(earlier)
+        wallet = await credits_of(session, account_id=caller.account_id, bonus=terms.registration_bonus)
         quote = await make_quote(
             session,
             account_id=caller.account_id,

@@ -16,6 +16,7 @@ from billing.models import quotes
 from billing.schemas import Quote, QuotedJob, QuoteJob
 from kit.database import ReadSession, WriteSession
 from kit.problems import invalid
+from kit.sql import among
 from shared.events import JobRequested
 from shared.ids import new_id
 from shared.jobs import JOB_INPUTS, JobInput, parse_input
@@ -35,30 +36,17 @@ async def make_quote(
     assert now is not None
     version = current_version(now)
     quoted = [_price(position, job, version) for position, job in enumerate(jobs)]
-    price = sum(job.price for job in quoted)
-    quote_id, valid_until = new_id("qte"), now + validity
     await _forget_old(session, account_id=account_id)
     row = {
-        "id": quote_id,
+        "id": new_id("qte"),
         "account_id": account_id,
         "price_version": version,
-        "price": price,
+        "price": sum(job.price for job in quoted),
         "jobs": [job.model_dump() for job in quoted],
-        "valid_until": valid_until,
+        "valid_until": now + validity,
     }
     await session.execute(insert(quotes).values(row))
-    return Quote(
-        id=quote_id,
-        price_version=version,
-        price=price,
-        hold=price,
-        valid_until=valid_until,
-        expired=False,
-        available=available,
-        available_after=available - price,
-        affordable=price <= available,
-        jobs=quoted,
-    )
+    return _view(row, expired=False, available=available)
 
 
 async def read_quote(session: ReadSession | WriteSession, *, account_id: str, quote_id: str, available: int) -> Quote:
@@ -66,21 +54,10 @@ async def read_quote(session: ReadSession | WriteSession, *, account_id: str, qu
     query = select(quotes, (quotes.c.valid_until < func.now()).label("expired")).where(
         quotes.c.id == quote_id, quotes.c.account_id == account_id
     )
-    row = (await session.execute(query)).one_or_none()
+    row = (await session.execute(query)).mappings().one_or_none()
     if row is None:
         raise quote_not_found(quote_id)
-    return Quote(
-        id=row.id,
-        price_version=row.price_version,
-        price=row.price,
-        hold=row.price,
-        valid_until=row.valid_until,
-        expired=row.expired,
-        available=available,
-        available_after=available - row.price,
-        affordable=row.price <= available,
-        jobs=[QuotedJob.model_validate(job) for job in row.jobs],
-    )
+    return _view(row, expired=row["expired"], available=available)
 
 
 async def cited_quotes(session: WriteSession, events: Sequence[JobRequested]) -> Mapping[str, Any]:
@@ -88,7 +65,7 @@ async def cited_quotes(session: WriteSession, events: Sequence[JobRequested]) ->
     cited = {event.quote_id for event in events if event.quote_id is not None}
     if not cited:
         return {}
-    rows = await session.execute(select(quotes).where(quotes.c.id.in_(cited)))
+    rows = await session.execute(select(quotes).where(among(quotes.c.id, cited)))
     return {row.id: row for row in rows}
 
 
@@ -110,6 +87,22 @@ def check_quote(event: JobRequested, job_input: JobInput, cited: Mapping[str, An
     if event.price_version != quote.price_version:
         return "quote_mismatch", f"The quote is by price version {quote.price_version}, not {event.price_version}."
     return None
+
+
+def _view(row: Mapping[Any, Any], *, expired: bool, available: int) -> Quote:
+    price = row["price"]
+    return Quote(
+        id=row["id"],
+        price_version=row["price_version"],
+        price=price,
+        hold=price,
+        valid_until=row["valid_until"],
+        expired=expired,
+        available=available,
+        available_after=available - price,
+        affordable=price <= available,
+        jobs=row["jobs"],
+    )
 
 
 def _price(position: int, job: QuoteJob, version: str) -> QuotedJob:

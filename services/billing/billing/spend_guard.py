@@ -17,6 +17,7 @@ from billing.models import spend_limits
 from billing.spend_limits import Cost, SpendLimit
 from kit import outbox
 from kit.database import ReadSession, WriteSession
+from kit.sql import among
 from shared.events import BalanceLow, JobRequested, SpendAlert
 from shared.jobs import parse_input
 from shared.prices import current_version, provider_cost
@@ -51,8 +52,11 @@ class SpendGuard:
         limits, now = await limits_of(session, guarded)
         return cls(limits, now=now)
 
-    def check(self, event: JobRequested) -> tuple[str, str] | None:
-        """Code and detail of the first limit that refuses the job, if one does. Its price has been checked."""
+    def admit(self, event: JobRequested) -> tuple[str, str] | None:
+        """Count a job that is to be held, or code and detail of the first limit that refuses it.
+
+        Its price has been checked.
+        """
         if not (limits := self._of(event)):
             return None
         cost = self._cost_of(event)
@@ -64,14 +68,9 @@ class SpendGuard:
                     " Raise the cap or wait for the next period."
                 )
                 return "spend_cap_reached", detail
+        for limit in limits:
+            limit.count(cost, self._now)
         return None
-
-    def count(self, event: JobRequested) -> None:
-        """Count a job that was held."""
-        if limits := self._of(event):
-            cost = self._cost_of(event)
-            for limit in limits:
-                limit.count(cost, self._now)
 
     def tell(self, session: WriteSession, event: JobRequested, *, available: int) -> None:
         """Emit the alerts that this job made due."""
@@ -119,7 +118,7 @@ class SpendGuard:
 
 async def limits_of(session: ReadSession | WriteSession, accounts: Iterable[str]) -> tuple[list[SpendLimit], datetime]:
     """The limits of these accounts in the period of now, oldest first, and what now is for the database."""
-    query = select(*COLUMNS, func.now()).where(spend_limits.c.account_id.in_(accounts)).order_by(spend_limits.c.id)
+    query = select(*COLUMNS, func.now()).where(among(spend_limits.c.account_id, accounts)).order_by(spend_limits.c.id)
     rows: Any = (await session.execute(query)).all()
     limits = [SpendLimit(*row[:-1]) for row in rows]
     now = rows[0][-1] if rows else datetime.now(UTC)

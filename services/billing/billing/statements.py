@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from billing.models import entries, grants, holds, transactions, wallets
 from billing.schemas import Credits, EntryView, Expiry, HoldView, TransactionView
 from kit.database import ReadSession, WriteSession
+from kit.sql import among
 
 
 async def credits_of(session: ReadSession | WriteSession, *, account_id: str, bonus: int) -> Credits:
@@ -101,7 +102,7 @@ async def holds_of(
 async def _entries_of(session: ReadSession, transaction_ids: list[str]) -> dict[str, list[EntryView]]:
     query = (
         select(entries)
-        .where(entries.c.transaction_id.in_(transaction_ids))
+        .where(among(entries.c.transaction_id, transaction_ids))
         .order_by(entries.c.transaction_id, entries.c.line)
     )
     lines: dict[str, list[EntryView]] = defaultdict(list)

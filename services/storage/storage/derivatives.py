@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from kit.blobs import Blobs, BlobUnavailableError
 from kit.database import Database, WriteSession
-from kit.leases import Lease, LeaseLostError, LeaseWorker, finished, held_by, retry_after
+from kit.leases import Lease, LeaseWorker, finished, retry_after, write_held
 from storage.models import assets, derivatives
 from storage.pictures import PictureRefusedError, thumbnail
 from storage.processes import ProcessDiedError, Processes
@@ -80,11 +80,7 @@ class Thumbnails:
 
     async def _settle(self, lease: Lease, result: Mapping[str, Any]) -> None:
         async with self._db.write() as session:
-            written = await session.execute(
-                update(derivatives).where(held_by(derivatives, lease)).values(**result).returning(derivatives.c.id)
-            )
-            if written.one_or_none() is None:
-                raise LeaseLostError(lease.id)
+            await write_held(session, derivatives, lease, result)
 
 
 def _given_up(lease: Lease, reason: str) -> dict[str, Any]:

@@ -33,8 +33,7 @@ class Verdict:
 
 async def rows(stack: Stack, database: str, query: str) -> list[asyncpg.Record]:
     """What a service's database answers."""
-    url = stack.infra.postgres.url(database).replace("postgresql+asyncpg", "postgresql")
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(stack.infra.postgres.dsn(database), timeout=10)
     try:
         found: list[asyncpg.Record] = await connection.fetch(query)
         return found
@@ -60,7 +59,7 @@ async def unsettled(stack: Stack) -> dict[str, int]:
 async def judge(stack: Stack, customers: list[Customer]) -> Verdict:
     """Every promise, one after the other."""
     verdict = Verdict()
-    jobs = {row["id"]: row for row in await rows(stack, "gateway", "SELECT *, items::text AS told FROM jobs")}
+    jobs = {row["id"]: row for row in await rows(stack, "gateway", "SELECT * FROM jobs")}
     steps = await rows(stack, "generation", "SELECT * FROM steps")
     _judge_jobs(verdict, customers, jobs)
     await _judge_assets(verdict, stack, steps)

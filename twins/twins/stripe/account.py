@@ -5,7 +5,7 @@ Objects are plain JSON and never altered in place; keys that begin with `_` are 
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,8 +61,8 @@ class Account:
         return int(time.time()) + self.clock_offset
 
     def all(self, kind: str) -> list[Object]:
-        """The objects of one kind, newest first."""
-        return [item for item in reversed(self.objects.values()) if item["object"] == kind]
+        """The objects of one kind that were not deleted, newest first."""
+        return list(_of_kind(kind, self.objects))
 
     def deliveries_of(self, event_id: str) -> list[Delivery]:
         return [delivery for delivery in self.deliveries.values() if delivery.event == event_id]
@@ -106,8 +106,7 @@ class Change:
 
     def all(self, kind: str) -> Iterator[Object]:
         """The objects of one kind as this change leaves them, newest first."""
-        merged = self.account.objects | self.objects
-        return (item for item in reversed(merged.values()) if item["object"] == kind)
+        return _of_kind(kind, self.account.objects | self.objects)
 
     def put(self, item: Object) -> Object:
         self.objects[item["id"]] = item
@@ -132,16 +131,23 @@ class Change:
             "type": type_,
         }
         self.put(event)
-        self.deliveries += [
-            Delivery(new_id("dlv"), event["id"], endpoint["id"])
-            for endpoint in self.all("webhook_endpoint")
-            if not endpoint.get("deleted") and _listens(endpoint, type_)
-        ]
+        self._deliver(event, (endpoint for endpoint in self.all("webhook_endpoint") if _listens(endpoint, type_)))
+
+    def resend(self, event_id: str) -> None:
+        """Send an event again to every endpoint, whatever became of it before. Raises StripeError."""
+        self._deliver(self.find("event", event_id), self.all("webhook_endpoint"))
+
+    def _deliver(self, event: Object, endpoints: Iterable[Object]) -> None:
+        self.deliveries += [Delivery(new_id("dlv"), event["id"], endpoint["id"]) for endpoint in endpoints]
 
 
 def shown(item: Object) -> Object:
     """An object as a caller sees it: without the twin's own keys."""
     return {key: value for key, value in item.items() if not key.startswith("_")}
+
+
+def _of_kind(kind: str, objects: dict[str, Object]) -> Iterator[Object]:
+    return (item for item in reversed(objects.values()) if item["object"] == kind and not item.get("deleted"))
 
 
 def _listens(endpoint: Object, type_: str) -> bool:

@@ -14,10 +14,9 @@ from starlette.responses import Response
 
 from twins.state import Twins
 from twins.stripe import catalogue, checkout, endpoints, portal, refunds
-from twins.stripe.account import Delivery, Object, shown
+from twins.stripe.account import Object, shown
 from twins.stripe.delivery_rules import DeliveryRule
 from twins.stripe.errors import StripeError
-from twins.stripe.ids import new_id
 
 DEMO_KEY = "sk_test_demo"
 
@@ -192,9 +191,4 @@ async def fail_refund(twins: Twins, refund_id: str) -> Object:
 async def resend_event(twins: Twins, event_id: str) -> None:
     """Send an event again to every endpoint, whatever became of it before."""
     with twins.stripe.change(twins.stripe.owning(event_id)) as change:
-        change.find("event", event_id)
-        change.deliveries += [
-            Delivery(new_id("dlv"), event_id, endpoint["id"])
-            for endpoint in change.all("webhook_endpoint")
-            if not endpoint.get("deleted")
-        ]
+        change.resend(event_id)

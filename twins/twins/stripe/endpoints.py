@@ -26,7 +26,7 @@ def put_endpoint(
     retry_seconds: tuple[float, ...] = RETRY_SECONDS,
 ) -> Object:
     """The endpoint of this URL, new or changed."""
-    known = next((e for e in change.all("webhook_endpoint") if e["url"] == url and not e.get("deleted")), None)
+    known = next((e for e in change.all("webhook_endpoint") if e["url"] == url), None)
     return change.put(
         {
             "id": known["id"] if known else new_id("we"),

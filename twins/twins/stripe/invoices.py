@@ -97,10 +97,8 @@ def issue(change: Change, subscription: Object, *, reason: str, intent: Object |
 
 def collect(change: Change, invoice_id: str, method: Object | None) -> Object:
     """One attempt to be paid while the customer is away. Returns the invoice, paid or open."""
-    invoice = change.get(invoice_id)
-    if method is None:
-        return after_payment(change, invoice_id)
-    payments.confirm(change, invoice["_intent"], method, refusal=_refusal(method))
+    if method is not None:
+        payments.confirm(change, change.get(invoice_id)["_intent"], method, refusal=_refusal(method))
     return after_payment(change, invoice_id)
 
 
@@ -152,10 +150,6 @@ def payable(change: Change, invoice_id: str) -> Object:
     if change.get(invoice["_intent"])["status"] == "processing":
         raise errors.invalid("A payment of this invoice is being processed.")
     return invoice
-
-
-def payments_of(change: Change, invoice_id: str) -> list[Object]:
-    return [payment for payment in change.all("invoice_payment") if payment["invoice"] == invoice_id]
 
 
 def retrieve_lines(change: Change, _params: Params, invoice_id: str) -> Object:

@@ -91,8 +91,7 @@ def list_disputes(change: Change, params: PaymentList) -> Object:
 
 
 def list_endpoints(change: Change, params: ListParams) -> Object:
-    endpoints = (item for item in change.all("webhook_endpoint") if not item.get("deleted"))
-    return page("/v1/webhook_endpoints", endpoints, params)
+    return page("/v1/webhook_endpoints", change.all("webhook_endpoint"), params)
 
 
 def list_events(change: Change, params: EventList) -> Object:

@@ -9,10 +9,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from twins.pages.render import page
 from twins.state import State, Twins
 from twins.stripe import checkout, form, portal, refunds
-from twins.stripe.account import Account, Change, Delivery, Object
+from twins.stripe.account import Account, Change, Object
 from twins.stripe.cards import MEANS
 from twins.stripe.errors import StripeError
-from twins.stripe.ids import new_id
 from twins.stripe.params import RefundCreate
 
 DEBIT_ACCOUNT = "AT611904300234573201"
@@ -91,11 +90,6 @@ async def act(request: Request, twins: Twins, account_id: str) -> Response:
     return RedirectResponse(request.url.path, 303)
 
 
-def _resend(change: Change, event_id: str) -> None:
-    change.find("event", event_id)
-    change.deliveries += [Delivery(new_id("dlv"), event_id, endpoint["id"]) for endpoint in _endpoints(change.account)]
-
-
 _ACTIONS: dict[str, Callable[[Change, str], object]] = {
     "refund": lambda change, charge: refunds.create_refund(change, RefundCreate(charge=charge)),
     "dispute": lambda change, charge: refunds.open_dispute(change, charge, reason="fraudulent"),
@@ -103,7 +97,7 @@ _ACTIONS: dict[str, Callable[[Change, str], object]] = {
     "lost": lambda change, dispute: refunds.decide_dispute(change, dispute, outcome="lost"),
     "settle": lambda change, intent: checkout.settle_payment(change, intent, succeeds=True),
     "fail": lambda change, intent: checkout.settle_payment(change, intent, succeeds=False),
-    "resend": _resend,
+    "resend": Change.resend,
 }
 
 
@@ -163,7 +157,7 @@ def _dashboard_page(account: Account, *, error: str | None = None) -> HTMLRespon
         subscriptions=account.all("subscription")[:SHOWN],
         sessions=account.all("checkout.session")[:SHOWN],
         events=[(event, account.deliveries_of(event["id"])) for event in account.all("event")[:SHOWN]],
-        endpoints=_endpoints(account),
+        endpoints=account.all("webhook_endpoint"),
         error=error,
     )
 
@@ -173,10 +167,6 @@ def _card_in_use(account: Account, customer: Object, subscriptions: list[Object]
     methods += [subscription["default_payment_method"] for subscription in subscriptions]
     number = next((account.objects[method]["_number"] for method in methods if method), None)
     return MEANS[number].spaced if number else ""
-
-
-def _endpoints(account: Account) -> list[Object]:
-    return [endpoint for endpoint in account.all("webhook_endpoint") if not endpoint.get("deleted")]
 
 
 def _owner(twins: State, object_id: str) -> Account:

@@ -75,12 +75,8 @@ def _not_expandable(path: str) -> errors.StripeError:
 
 
 def _line_items(change: Change, session_id: str) -> Object:
-    lines = [_copied(line) for line in change.get(session_id)["_lines"]]
+    lines = copy.deepcopy(change.get(session_id)["_lines"])
     return as_list(f"/v1/checkout/sessions/{session_id}/line_items", lines)
-
-
-def _copied(item: Object) -> Object:
-    return copy.deepcopy(item)
 
 
 def _invoice_payments(change: Change, invoice_id: str) -> Object:

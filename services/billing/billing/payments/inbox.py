@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.payments.errors import StripeMissingError
@@ -17,7 +17,7 @@ from billing.payments.fulfilment import Fulfilment
 from billing.payments.stripe_api import KINDS, StripeApi
 from billing.payments.tables import purchases, stripe_events
 from kit.database import Database, WriteSession, after_commit
-from kit.leases import Lease, LeaseLostError, LeaseWorker, finished, held_by
+from kit.leases import Lease, LeaseWorker, finished, write_held
 from shared.events import WebhookReceived
 
 log = structlog.get_logger()
@@ -59,9 +59,7 @@ class StripeInbox:
             facts = []
         async with self._db.write() as session:
             outcome = await self._fulfilment.apply(session, facts)
-            closed = update(stripe_events).where(held_by(stripe_events, lease)).values(**finished(), outcome=outcome)
-            if (await session.execute(closed.returning(stripe_events.c.id))).one_or_none() is None:
-                raise LeaseLostError(f"the event {event.id} was taken over")
+            await write_held(session, stripe_events, lease, {**finished(), "outcome": outcome})
         log.info("stripe_event.handled", event_id=event.id, kind=event.kind, outcome=outcome)
 
     async def _facts(self, kind: str, object_id: str) -> list[Fact]:

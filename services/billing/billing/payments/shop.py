@@ -4,8 +4,6 @@ A wish to buy is committed before Stripe is asked, and its id is the idempotency
 at any point, and is repeated with its own ``Idempotency-Key``, finds the same session again.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +13,7 @@ import structlog
 from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.ledger import input_hash
 from billing.payments import errors
 from billing.payments.errors import StripeRefusedError, StripeUnavailableError
 from billing.payments.offers import Offer, Offers
@@ -95,12 +94,12 @@ class Shop:
 
     async def _wish(self, wish: CheckoutRequest, offer: Offer, *, account_id: str, key: str | None) -> Checkout:
         """The row of this wish: a new one, or the one that its idempotency key made."""
-        input_hash = hashlib.sha256(json.dumps(wish.model_dump(), sort_keys=True).encode()).digest()
+        wished = input_hash(wish.model_dump())
         values = {
             "id": new_id("chk"),
             "account_id": account_id,
             "idempotency_key": key,
-            "input_hash": input_hash,
+            "input_hash": wished,
             "kind": "pack" if wish.pack else "plan",
             "offer": offer.name,
             "price_id": offer.price_id,
@@ -118,7 +117,7 @@ class Shop:
                 this = mine if key else checkouts.c.id == values["id"]
                 known = (await session.execute(select(checkouts).where(this))).one()
         if key:
-            check_same_input(Fingerprint("checkout-sessions", key, input_hash), known.input_hash)
+            check_same_input(Fingerprint("checkout-sessions", key, wished), known.input_hash)
         return known
 
     async def _refuse_second_plan(self, session: ReadSession, account_id: str) -> None:

@@ -47,12 +47,10 @@ async def record_payment(session: WriteSession, fact: InvoiceFact, *, offers: Of
     await _tell(session, fact.account_id, before, offers=offers)
 
 
-async def subscription_of(
-    session: ReadSession | WriteSession, *, account_id: str, offers: Offers, now: datetime | None = None
-) -> SubscriptionView:
+async def subscription_of(session: ReadSession | WriteSession, *, account_id: str, offers: Offers) -> SubscriptionView:
     """What an account has: of several subscriptions the best that still gives something, else the latest to end."""
     rows = (await session.execute(select(subscriptions).where(subscriptions.c.account_id == account_id))).all()
-    now = now or datetime.now(UTC)
+    now = datetime.now(UTC)
     views = [
         SubscriptionView(
             plan=row.plan,

@@ -6,13 +6,13 @@ Stripe keeps events for 30 days, so a row of ``stripe_events`` must outlive that
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import delete, func, update
+from sqlalchemy import delete, func
 
 from billing.payments.inbox import StripeInbox
 from billing.payments.stripe_api import StripeApi
 from billing.payments.tables import stripe_events, stripe_objects, stripe_sweeps
 from kit.database import Database
-from kit.leases import Lease, LeaseLostError, LeaseWorker, held_by, retry_after
+from kit.leases import Lease, LeaseWorker, retry_after, write_held
 
 log = structlog.get_logger()
 
@@ -34,9 +34,7 @@ def sweep_worker(db: Database, api: StripeApi, inbox: StripeInbox, *, interval: 
             found = await inbox.note(session, missed, source="sweep")
             await session.execute(old_events)
             await session.execute(old_answers)
-            taken = update(stripe_sweeps).where(held_by(stripe_sweeps, lease)).values(**again)
-            if (await session.execute(taken.returning(stripe_sweeps.c.id))).one_or_none() is None:
-                raise LeaseLostError("another process sweeps")
+            await write_held(session, stripe_sweeps, lease, again)
         log.info("stripe.swept", undelivered=len(missed), new=found)
 
     return LeaseWorker(db, stripe_sweeps, sweep, service="billing", concurrency=1)

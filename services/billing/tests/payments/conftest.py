@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -43,8 +44,13 @@ def twin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "twins", "serve", "--port", "0", "--data", str(tmp_path_factory.mktemp("twins"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[-1]
+        url = process.stdout.readline().split()[-1]
+        # Once its log has filled the pipe, the twin would stand still.
+        reading = threading.Thread(target=process.stdout.read)
+        reading.start()
+        yield url
         process.kill()
+        reading.join()
 
 
 class Stripe:
