@@ -16,9 +16,10 @@ from sqlalchemy import func, insert, update
 from kit import outbox
 from kit.database import Database, WriteSession
 from kit.leases import Lease, LeaseLostError, LeaseWorker, finished, held_by, retry_after
+from kit.retry_after import parse_retry_after
 from kit.safe_http import AddressRefusedError, Answer, SafeClient
 from publishing.models import attempts, deliveries
-from publishing.schedule import Schedule, parse_retry_after
+from publishing.schedule import Schedule
 from publishing.signing import SecretUnusableError, Signer
 from shared.events import DeliveryFailed, DeliverySucceeded
 
