@@ -1,9 +1,13 @@
 """The merged OpenAPI document and the page that shows it."""
 
+import asyncio
+
 import pytest
 from fastapi import APIRouter, FastAPI
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from gateway import openapi
 from gateway.docs import ASSETS
 from kit.identity import CallerDep
 from kit.pagination import Page
@@ -124,6 +128,30 @@ class TestAway:
         answer = await http.get("/openapi.json")
 
         assert answer.status_code == 200
+        assert "/v1/assets" not in answer.json()["paths"]
+
+
+class TestDripping:
+    @pytest.fixture
+    async def overrides(self, serve):
+        async def drip():
+            yield b"{"
+            while True:
+                await asyncio.sleep(0.05)
+                yield b" "
+
+        owner = FastAPI(openapi_url=None)
+        owner.add_api_route("/openapi.json", lambda: StreamingResponse(drip(), media_type="application/json"))
+        async with serve(owner) as url:
+            yield {"storage_url": url}
+
+    async def test_the_document_is_given_without_the_routes_of_who_never_ends(self, http, monkeypatch):
+        monkeypatch.setattr(openapi, "FETCH_TIMEOUT_SECONDS", 0.5)
+
+        async with asyncio.timeout(5):
+            answer = await http.get("/openapi.json")
+
+        assert "/v1/jobs" in answer.json()["paths"]
         assert "/v1/assets" not in answer.json()["paths"]
 
 
