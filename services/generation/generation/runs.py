@@ -70,8 +70,10 @@ class Runs:
     async def _start(self, session: WriteSession, starting: Sequence[Row[Any]], *, causes: Mapping[str, Event]) -> None:
         if not starting:
             return
-        able = [run for run in starting if _can_make(run)]
-        unable = [run for run in starting if not _can_make(run)]
+        able: list[Row[Any]] = []
+        unable: list[Row[Any]] = []
+        for run in starting:
+            (able if _can_make(run) else unable).append(run)
         for run in unable:
             log.error("run.not_understood", job_id=run.job_id, kind=run.kind)
         await closing.end(session, unable, causes=causes, unmade=FailureClass.INTERNAL)

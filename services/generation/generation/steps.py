@@ -169,12 +169,12 @@ async def defer(session: WriteSession, delays: Sequence[Delay]) -> None:
     )
 
 
-async def fall_back(session: WriteSession, falling: Sequence[Close]) -> None:
+async def fall_back(session: WriteSession, falling: Sequence[tuple[str, FailureClass]]) -> None:
     """From now on these items are made locally; they keep their leases and the reason."""
     await _each(
         session,
         update(steps).values(fallback=True, failure=bindparam("b_failure")),
-        [{"b_id": step.step_id, "b_failure": step.failure} for step in falling],
+        [{"b_id": step_id, "b_failure": failure} for step_id, failure in falling],
     )
 
 
