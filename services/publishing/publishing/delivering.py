@@ -163,8 +163,9 @@ async def _begin(session: WriteSession, lease: Lease) -> int:
     number = counted.scalar_one_or_none()
     if number is None:
         raise LeaseLostError(lease.id)
-    left_open = (attempts.c.delivery_id == lease.id) & attempts.c.outcome.is_(None)
-    await session.execute(update(attempts).where(left_open).values(outcome="interrupted"))
+    if number > 1:
+        left_open = (attempts.c.delivery_id == lease.id) & attempts.c.outcome.is_(None)
+        await session.execute(update(attempts).where(left_open).values(outcome="interrupted"))
     await session.execute(insert(attempts).values(delivery_id=lease.id, number=number))
     return int(number)
 
