@@ -170,6 +170,12 @@ async def lock(session: WriteSession, job_ids: Iterable[str]) -> dict[str, Row[A
     return {row.job_id: row for row in await session.execute(query.with_for_update(key_share=True))}
 
 
+async def lock_known(session: WriteSession, job_ids: Iterable[str]) -> None:
+    """Lock those runs that are there, in the order of their ids, and read nothing of them."""
+    query = select(runs.c.job_id).where(among(runs.c.job_id, set(job_ids))).order_by(runs.c.job_id)
+    await session.execute(query.with_for_update(key_share=True))
+
+
 async def lock_or_make(session: WriteSession, accounts: Mapping[str, str]) -> Sequence[Row[Any]]:
     """Lock the runs of these jobs; a job that is not known yet gets an empty one."""
     found = await lock(session, list(accounts))
