@@ -51,6 +51,9 @@ assets = Table(
     CheckConstraint("(state = 'registering') = (settled_at IS NULL)", name="assets_settled"),
     CheckConstraint("(state = 'rejected') = (rejection_code IS NOT NULL)", name="assets_rejection"),
     CheckConstraint("size > 0 AND width > 0 AND height > 0", name="assets_measures"),
+    CheckConstraint("(state = 'registering') = (due_at IS NOT NULL)", name="assets_registering_is_due"),
+    CheckConstraint("source = 'uploaded' OR (job_id IS NOT NULL AND item IS NOT NULL)", name="assets_of_a_job"),
+    CheckConstraint("state <> 'stored' OR sha256 ~ '^[0-9a-f]{64}$'", name="assets_stored_has_sha256"),
     Index("assets_account", "account_id", "id"),
     Index("assets_job", "job_id"),
     lease_index("assets"),
@@ -73,6 +76,7 @@ derivatives = Table(
     one_of("state", ("making", "done", "failed"), name="derivatives_state"),
     CheckConstraint("(state = 'done') = (object_key IS NOT NULL)", name="derivatives_key"),
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="derivatives_error"),
+    CheckConstraint("(state = 'making') = (due_at IS NOT NULL)", name="derivatives_making_is_due"),
     Index("derivatives_asset", "asset_id"),
     lease_index("derivatives"),
 )
