@@ -245,7 +245,6 @@ def _row(event: JobRequested) -> dict[str, Any]:
         "kind": event.kind,
         "input": event.input,
         "price": event.price,
-        "price_version": event.price_version,
         "webhook_url": event.deliver.url if event.deliver else None,
         "delivery": "pending" if event.deliver else None,
         "created_at": event.requested_at,
