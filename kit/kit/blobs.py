@@ -20,7 +20,7 @@ from minio.error import MinioException, S3Error
 from kit.settings import S3Settings
 
 CONNECTIONS = 32
-MISSING = frozenset({"NoSuchKey", "NoSuchObject", "NoSuchBucket"})
+MISSING = frozenset({"NoSuchKey", "NoSuchObject"})  # a missing bucket is an outage: somebody makes it
 
 
 class BlobUnavailableError(ConnectionError):

@@ -23,7 +23,7 @@ CHUNK = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Rows of the table of ``key``, its primary key, are deleted ``keep`` after they were ``over``.
+    """Rows of the table of ``key``, a unique column, are deleted ``keep`` after they were ``over``.
 
     ``over`` is the condition that a row's time was over at a moment.
     """

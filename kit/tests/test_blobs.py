@@ -145,6 +145,13 @@ class TestOutage:
             assert is_transient(caught.value)
         await store.close()
 
+    async def test_a_bucket_that_is_not_there_yet_is_an_outage_and_no_missing_object(self, stack: Stack) -> None:
+        store = blobs_at(stack)
+        for call in (store.get(KEY), store.put(KEY, DATA, "image/png"), store.delete(KEY)):
+            with pytest.raises(BlobUnavailableError, match="NoSuchBucket"):
+                await call
+        await store.close()
+
     async def test_wrong_credentials_are_told_without_the_secret(self, stack: Stack, blobs: Blobs) -> None:
         store = blobs_at(stack, bucket=blobs.bucket, secret="not-the-secret")
         with pytest.raises(BlobUnavailableError) as caught:

@@ -22,7 +22,7 @@ from shared.events.generation import Terminal
 
 def note_outcome(hold: Hold, event: Terminal) -> None:
     """Keep how a job ended: what is owed, what is written off, and the refund rule of each item."""
-    hold.outcome = type(event).__name__.removeprefix("Job").lower()
+    hold.outcome = event.status
     hold.failure = getattr(event, "failure", None)
     started = {attempt.item for attempt in event.attempts}
     hold.items = [

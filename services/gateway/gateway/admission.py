@@ -6,7 +6,6 @@ billing may say no, so before a 402 it is asked. When it does not answer, the jo
 A job that cites a quote is asked about first (``quotes.py``) and takes the quoted price from there on.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -169,11 +168,11 @@ class Admission:
 
     async def _ask_billing(self, caller: Caller) -> int | None:
         """What the caller can spend; None when billing does not say in time."""
-        seconds = self._confirmation_seconds
         try:
-            async with asyncio.timeout(seconds):
-                wallet = await self._client.get_json(self._billing, "/v1/credits", caller=caller, timeout=seconds)
-        except (httpx.HTTPError, ValueError, TimeoutError) as error:
+            wallet = await self._client.get_json(
+                self._billing, "/v1/credits", caller=caller, seconds=self._confirmation_seconds
+            )
+        except (httpx.HTTPError, ValueError) as error:
             log.warning("balance.unconfirmed", account_id=caller.account_id, reason=repr(error))
             return None
         available = wallet.get("available") if isinstance(wallet, dict) else None
@@ -246,7 +245,6 @@ def _row(event: JobRequested) -> dict[str, Any]:
         "kind": event.kind,
         "input": event.input,
         "price": event.price,
-        "price_version": event.price_version,
         "webhook_url": event.deliver.url if event.deliver else None,
         "delivery": "pending" if event.deliver else None,
         "created_at": event.requested_at,

@@ -89,7 +89,7 @@ def balance_negative(available: int) -> Problem:
     return Problem(
         402,
         "balance_negative",
-        f"A refund or dispute left the balance at {available} milli-credits; it must be above zero before a new job.",
+        f"A refund or dispute left the balance at {available} milli-credits; no job may begin while it is below zero.",
         available=available,
         unit="millicredits",
     )
@@ -149,7 +149,7 @@ def job_not_found() -> Problem:
 
 def job_already_finished(status: str) -> Problem:
     """409: what has ended cannot be stopped."""
-    return Problem(409, "job_already_finished", f"The job has {status} already.", status_of_job=status)
+    return Problem(409, "job_already_finished", f"The job has ended already: {status}.", status_of_job=status)
 
 
 def api_key_not_found() -> Problem:

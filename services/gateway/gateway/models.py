@@ -24,8 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from kit.sql import one_of
+from shared.events.generation import ENDS
 
-TERMINAL = ("succeeded", "failed", "cancelled", "refused")
+TERMINAL = tuple(end.status for end in ENDS)
 STATUSES = ("queued", "running", *TERMINAL)
 DELIVERY_STATES = ("pending", "succeeded", "failed")
 
@@ -102,7 +103,6 @@ jobs = Table(
     Column("kind", Text, nullable=False, server_default="unknown"),
     Column("input", JSONB, nullable=False, server_default="{}"),
     Column("price", BigInteger, nullable=False, server_default="0"),
-    Column("price_version", Text, nullable=True),
     Column("webhook_url", Text, nullable=True),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("deadline", DateTime(timezone=True), nullable=True),

@@ -125,7 +125,7 @@ class PublicApi:
             return
         self._next_fetch[owner.name] = time.monotonic() + RETRY_SECONDS
         try:
-            document = await self._client.get_json(owner, "/openapi.json", timeout=FETCH_TIMEOUT_SECONDS)
+            document = await self._client.get_json(owner, "/openapi.json", seconds=FETCH_TIMEOUT_SECONDS)
         except (httpx.HTTPError, ValueError) as error:
             log.warning("openapi.incomplete", owner=owner.name, reason=repr(error))
             return

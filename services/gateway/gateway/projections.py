@@ -8,6 +8,7 @@ live streams are woken.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, select, text, update
@@ -29,6 +30,7 @@ Change = Callable[[Row, E], Columns]
 """What an event sets in the row of its job; gets the row as it is."""
 
 RANK = {"queued": 0, "running": 1, **dict.fromkeys(TERMINAL, 2)}
+_ACCOUNT = attrgetter("account_id")  # of every event that is noted
 _STATE = (jobs.c.id, jobs.c.status, jobs.c.rank, jobs.c.delivery)
 
 _INSERT_STUBS = text(
@@ -101,8 +103,7 @@ def credits_refused(_row: Row, _event: CreditsRefused) -> Columns:
 
 def ended(row: Row, event: Terminal) -> Columns:
     """The job has its outcome; the first one stays."""
-    status = type(event).__name__.removeprefix("Job").lower()
-    if not (advanced := _advance(row, status)):
+    if not (advanced := _advance(row, event.status)):
         return {}
     told = event.model_dump(mode="json")
     reasons = {name: told.get(name) for name in ("failure", "detail", "needed", "available")}
@@ -130,7 +131,7 @@ def _job_of(event: Event) -> str:
 
 async def _lock(session: WriteSession, events: Sequence[Event]) -> dict[str, Columns]:
     """The rows of these events' jobs, locked in id order; a job that gateway does not know (any more) gets a stub."""
-    owners = {_job_of(event): event.model_dump(include={"account_id"})["account_id"] for event in events}
+    owners = {_job_of(event): _ACCOUNT(event) for event in events}
     locked = await _select(session, owners)
     if missing := sorted(owners.keys() - locked.keys()):
         stubs = {

@@ -4,7 +4,6 @@ When billing does not answer in time the job is accepted by the prices in force,
 ever held for more than was quoted, because billing refuses a price that is not the quote's.
 """
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -63,16 +62,15 @@ class Quotes:
 
     async def _ask(self, caller: Caller, quote_id: str) -> _Quote | None:
         try:
-            async with asyncio.timeout(self._seconds):
-                answer = await self._client.get_json(
-                    self._billing, f"/v1/quotes/{quote_id}", caller=caller, timeout=self._seconds
-                )
+            answer = await self._client.get_json(
+                self._billing, f"/v1/quotes/{quote_id}", caller=caller, seconds=self._seconds
+            )
             return _Quote.model_validate(answer)
         except httpx.HTTPStatusError as error:
             if error.response.status_code == httpx.codes.NOT_FOUND:
                 raise unknown_quote(quote_id) from error
             reason: Exception = error
-        except (httpx.HTTPError, ValidationError, ValueError, TimeoutError) as error:
+        except (httpx.HTTPError, ValidationError, ValueError) as error:
             reason = error
         log.warning("quote.unconfirmed", account_id=caller.account_id, quote_id=quote_id, reason=repr(reason))
         return None

@@ -23,13 +23,8 @@ from shared.events import (
     CreditsSettled,
     DeliveryFailed,
     DeliverySucceeded,
-    JobCancelled,
-    JobFailed,
-    JobRefused,
-    JobSucceeded,
 )
-
-_ENDS = (JobSucceeded, JobFailed, JobCancelled, JobRefused)
+from shared.events.generation import ENDS
 
 
 def tell(job: JobView, events: Sequence[EventView]) -> Timeline:
@@ -57,7 +52,7 @@ def _steps(events: Sequence[EventView]) -> list[Step]:
         steps[event.data["item"]] |= {"asset_id": event.data["asset_id"], "stored_at": event.time}
     for event in _of(events, AssetRejected):
         steps[event.data["item"]] |= {"rejected": event.data["code"], "detail": event.data["detail"]}
-    for event in _of(events, *_ENDS):
+    for event in _of(events, *ENDS):
         _close(steps, event.data)
     return [Step(item=item, **steps[item]) for item in sorted(steps)]
 

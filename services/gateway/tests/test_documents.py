@@ -1,9 +1,14 @@
 """The merged OpenAPI document and the page that shows it."""
 
+import asyncio
+import itertools
+
 import pytest
 from fastapi import APIRouter, FastAPI
+from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
+from gateway import openapi
 from gateway.docs import ASSETS
 from kit.identity import CallerDep
 from kit.pagination import Page
@@ -124,6 +129,24 @@ class TestAway:
         answer = await http.get("/openapi.json")
 
         assert answer.status_code == 200
+        assert "/v1/assets" not in answer.json()["paths"]
+
+
+class TestEndless:
+    @pytest.fixture
+    async def overrides(self, serve):
+        owner = FastAPI(openapi_url=None)
+        owner.add_api_route("/openapi.json", lambda: StreamingResponse(itertools.repeat(b" ")))
+        async with serve(owner) as url:
+            yield {"storage_url": url}
+
+    async def test_the_document_is_given_without_the_routes_of_who_never_ends(self, http, monkeypatch):
+        monkeypatch.setattr(openapi, "FETCH_TIMEOUT_SECONDS", 0.5)
+
+        async with asyncio.timeout(5):
+            answer = await http.get("/openapi.json")
+
+        assert "/v1/jobs" in answer.json()["paths"]
         assert "/v1/assets" not in answer.json()["paths"]
 
 

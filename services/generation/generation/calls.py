@@ -58,7 +58,7 @@ Plan = Call | CutOff | Local | None
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A picture that lies in S3. ``number`` is None when no provider made it."""
+    """A good picture, on its way to S3. ``number`` is None when no provider made it."""
 
     item: Item
     number: int | None
@@ -90,7 +90,7 @@ class _Changes:
     release: list[str]
     close: list[Close]
     defer: list[Delay]
-    fall_back: list[Close]
+    fall_back: list[tuple[str, FailureClass]]
     produce: list[tuple[str, Picture]]
     late: list[tuple[str, Picture]]
     pauses: list[Pause]
@@ -276,7 +276,7 @@ def _follow(decision: policy.Decision, item: Item, failure: FailureClass, change
         case Defer(seconds):
             changes.defer.append(Delay(item.step_id, seconds, failure))
         case FallBack():
-            changes.fall_back.append(Close(item.step_id, StepState.PENDING, failure))
+            changes.fall_back.append((item.step_id, failure))
         case Cancel():
             changes.close.append(Close(item.step_id, StepState.CANCELLED, FailureClass.CANCELLED))
         case _:

@@ -13,6 +13,7 @@ the same again.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain, groupby
 from typing import Any
 from uuid import UUID
 
@@ -35,7 +36,7 @@ from shared.ids import derived
 log = structlog.get_logger()
 
 LATEST_ATTEMPTS = 100
-"""How many calls a terminal event tells of; a provider that asks for patience all day makes more."""
+"""How many calls a terminal event tells of, the latest of each item; a provider that asks for patience makes more."""
 
 Causes = Mapping[str, Event | str | None]
 """Job id -> the event, or its id, that leads to what is emitted."""
@@ -169,7 +170,7 @@ def _terminal(
         "job_id": run.job_id,
         "account_id": run.account_id,
         "items": results,
-        "attempts": tuple(_summary(call) for call in calls[-LATEST_ATTEMPTS:]),
+        "attempts": tuple(_summary(call) for call in _latest(calls, items=len(results))),
         "finished_at": finished_at,
         "deliver": run.deliver,
     }
@@ -185,6 +186,13 @@ def _terminal(
     first = next((result for result in results if result.failure), None)
     failure, detail = (first.failure, first.detail) if first else (FailureClass.DEADLINE, None)
     return JobFailed(**common, failure=failure or FailureClass.INTERNAL, detail=detail)
+
+
+def _latest(calls: Sequence[Row[Any]], *, items: int) -> Iterable[Row[Any]]:
+    """An equal share for each item: one without a call here counts as never begun."""
+    share = LATEST_ATTEMPTS // max(1, items)
+    by_item = groupby(calls, key=lambda call: call.item)
+    return chain.from_iterable(list(group)[-share:] for _, group in by_item)
 
 
 async def _attempts_of(session: WriteSession, job_ids: Sequence[str]) -> Mapping[str, list[Row[Any]]]:

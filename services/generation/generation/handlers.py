@@ -69,7 +69,7 @@ class Handlers:
 
 async def lock_runs(session: WriteSession, events: Sequence[Event]) -> None:
     """Lock the known runs of a batch, in id order."""
-    await runs.lock(session, [event.correlation_id for event in events if event.correlation_id is not None])
+    await runs.lock_known(session, [event.correlation_id for event in events if event.correlation_id is not None])
 
 
 def of_a_job(event: AssetStored) -> bool:

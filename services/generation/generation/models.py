@@ -108,7 +108,6 @@ steps = Table(
     Column("state", Text, nullable=False, server_default=StepState.PENDING),
     Column("fallback", Boolean, nullable=False, server_default=text("false")),
     Column("failure", Text, nullable=True),  # of a pending step: why the last attempt failed
-    Column("size", Integer, nullable=True),
     Column("sha256", Text, nullable=True),
     Column("causation_id", Text, nullable=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),

@@ -7,15 +7,13 @@ a second at most: one that the server has just closed would look like a call wit
 import asyncio
 import base64
 import binascii
-import email.utils
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import httpx2
 from openai import (
     APIConnectionError,
-    APIResponseValidationError,
     APIStatusError,
     AsyncOpenAI,
     DefaultAsyncHttpxClient,
@@ -24,6 +22,7 @@ from openai.types import ImagesResponse
 
 from generation.catalogue import ProviderQuality
 from generation.errors import Again, ProviderError, outcome_unknown, unusable
+from kit.retry_after import parse_retry_after
 from shared.failures import FailureClass
 
 CONNECT_SECONDS = 5.0
@@ -93,7 +92,9 @@ class OpenAIImages:
             raise _disconnection(error) from error
         try:
             return _read(raw.parse(), raw.request_id)
-        except (ValueError, APIResponseValidationError) as error:
+        except ProviderError:
+            raise
+        except Exception as error:  # the provider has answered: whatever cannot be read of it, nothing is unknown
             raise unusable("The provider's answer cannot be read.", request_id=raw.request_id) from error
 
     async def close(self) -> None:
@@ -124,7 +125,7 @@ def _disconnection(error: APIConnectionError) -> ProviderError:
 
 def _refusal(error: APIStatusError) -> ProviderError:
     """The class of an answer with an error status."""
-    status, pause = error.status_code, retry_after(error.response.headers)
+    status, pause = error.status_code, _wished_pause(error)
     if status == 429 and error.code != "insufficient_quota":
         pause = max(pause, MIN_PAUSE_SECONDS) if pause is not None else RATE_LIMIT_PAUSE_SECONDS
         return _problem(FailureClass.RATE_LIMITED, error, again=Again.FREE, pause_seconds=pause)
@@ -160,14 +161,6 @@ def _message(error: APIStatusError) -> str:
     return str(message or error.message).replace("\x00", "")
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a ``Retry-After`` header asks for, as a number or a date; None without a readable one."""
-    value = headers.get("retry-after", "")
-    try:
-        seconds = float(value)
-    except ValueError:
-        moment = email.utils.parsedate_tz(value)
-        if moment is None:
-            return None
-        seconds = email.utils.mktime_tz(moment) - time.time()
-    return min(max(seconds, 0.0), MAX_PAUSE_SECONDS) if seconds == seconds else None  # noqa: PLR0124 - not a NaN
+def _wished_pause(error: APIStatusError) -> float | None:
+    seconds = parse_retry_after(error.response.headers.get("retry-after"), now=datetime.now(UTC))
+    return None if seconds is None else min(seconds, MAX_PAUSE_SECONDS)

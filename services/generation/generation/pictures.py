@@ -28,11 +28,13 @@ def check(data: bytes, *, size: tuple[int, int]) -> Picture:
     """Decode ``data`` fully. Raises ProviderError when it is not a PNG of ``size``. Slow: call it in a thread."""
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            if image.size != size:
-                raise unusable(f"The picture is {image.width}x{image.height}, not {size[0]}x{size[1]}.")
-            image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            found = image.size
+            if found == size:
+                image.load()
+    except Exception as error:  # the bytes are a stranger's, and decoders raise whatever they meet
         raise unusable(f"The bytes are not a whole PNG: {type(error).__name__}.") from error
+    if found != size:
+        raise unusable(f"The picture is {found[0]}x{found[1]}, not {size[0]}x{size[1]}.")
     return of(data, size=size)
 
 

@@ -70,8 +70,10 @@ class Runs:
     async def _start(self, session: WriteSession, starting: Sequence[Row[Any]], *, causes: Mapping[str, Event]) -> None:
         if not starting:
             return
-        able = [run for run in starting if _can_make(run)]
-        unable = [run for run in starting if not _can_make(run)]
+        able: list[Row[Any]] = []
+        unable: list[Row[Any]] = []
+        for run in starting:
+            (able if _can_make(run) else unable).append(run)
         for run in unable:
             log.error("run.not_understood", job_id=run.job_id, kind=run.kind)
         await closing.end(session, unable, causes=causes, unmade=FailureClass.INTERNAL)
@@ -166,6 +168,12 @@ async def lock(session: WriteSession, job_ids: Iterable[str]) -> dict[str, Row[A
     """Lock runs, in the order of their ids."""
     query = select(runs).where(among(runs.c.job_id, set(job_ids))).order_by(runs.c.job_id)
     return {row.job_id: row for row in await session.execute(query.with_for_update(key_share=True))}
+
+
+async def lock_known(session: WriteSession, job_ids: Iterable[str]) -> None:
+    """Lock those runs that are there, in the order of their ids, and read nothing of them."""
+    query = select(runs.c.job_id).where(among(runs.c.job_id, set(job_ids))).order_by(runs.c.job_id)
+    await session.execute(query.with_for_update(key_share=True))
 
 
 async def lock_or_make(session: WriteSession, accounts: Mapping[str, str]) -> Sequence[Row[Any]]:

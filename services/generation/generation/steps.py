@@ -169,12 +169,12 @@ async def defer(session: WriteSession, delays: Sequence[Delay]) -> None:
     )
 
 
-async def fall_back(session: WriteSession, falling: Sequence[Close]) -> None:
+async def fall_back(session: WriteSession, falling: Sequence[tuple[str, FailureClass]]) -> None:
     """From now on these items are made locally; they keep their leases and the reason."""
     await _each(
         session,
         update(steps).values(fallback=True, failure=bindparam("b_failure")),
-        [{"b_id": step.step_id, "b_failure": step.failure} for step in falling],
+        [{"b_id": step_id, "b_failure": failure} for step_id, failure in falling],
     )
 
 
@@ -182,10 +182,8 @@ async def produce(session: WriteSession, made: Sequence[tuple[str, Picture]]) ->
     """The pictures of open items lie in S3."""
     await _each(
         session,
-        update(steps).values(
-            state=StepState.PRODUCED, size=bindparam("b_size"), sha256=bindparam("b_sha256"), **finished()
-        ),
-        _sizes(made),
+        update(steps).values(state=StepState.PRODUCED, sha256=bindparam("b_sha256"), **finished()),
+        _hashes(made),
     )
 
 
@@ -193,8 +191,8 @@ async def keep_late(session: WriteSession, made: Sequence[tuple[str, Picture]]) 
     """Pictures that came after their item was closed."""
     await _each(
         session,
-        update(steps).values(size=bindparam("b_size"), sha256=bindparam("b_sha256"), **finished()),
-        _sizes(made),
+        update(steps).values(sha256=bindparam("b_sha256"), **finished()),
+        _hashes(made),
     )
 
 
@@ -239,13 +237,12 @@ async def store(session: WriteSession, events: Sequence[AssetStored]) -> None:
         {
             **_from_storage(event),
             "state": StepState.STORED,
-            "size": event.size,
             "sha256": event.sha256,
             "fallback": event.source == "fallback",
         }
         for event in events
     ]
-    await _told(session, rows, ("state", "size", "sha256", "fallback"))
+    await _told(session, rows, ("state", "sha256", "fallback"))
 
 
 async def reject(session: WriteSession, events: Sequence[AssetRejected]) -> None:
@@ -294,5 +291,5 @@ async def _each(session: WriteSession, statement: Any, rows: Sequence[dict[str, 
         await session.execute(statement.where(steps.c.id == bindparam("b_id")), ordered)
 
 
-def _sizes(made: Sequence[tuple[str, Picture]]) -> list[dict[str, Any]]:
-    return [{"b_id": step_id, "b_size": len(picture.data), "b_sha256": picture.sha256} for step_id, picture in made]
+def _hashes(made: Sequence[tuple[str, Picture]]) -> list[dict[str, Any]]:
+    return [{"b_id": step_id, "b_sha256": picture.sha256} for step_id, picture in made]

@@ -22,14 +22,13 @@ from generation.policy import Limits
 from generation.progress import Progress
 from generation.settings import GenerationSettings
 from generation.steps import Item, hold
+from kit.backoff import Backoff
 from kit.blobs import Blobs, BlobUnavailableError
 from kit.coalescer import Coalescer
 from kit.database import Database, is_transient
 from kit.leases import Lease, LeaseWorker
 
 log = structlog.get_logger()
-
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 
 
 class StepWork:
@@ -150,27 +149,27 @@ class StepWork:
     async def _put(self, lease: Lease, made: Made) -> None:
         """One PUT, repeated while S3 is away."""
         picture = made.picture
-        patience = _Patience()
+        backoff = Backoff()
         while True:
             try:
                 metadata = {"sha256": picture.sha256}
                 await self._blobs.put(made.item.object_key, picture.data, MEDIA_TYPE, metadata)
             except BlobUnavailableError as error:
-                await patience.wait(made.item, error)
+                await _wait(backoff, made.item, error)
                 await self._hold(lease)
             else:
                 return
 
     async def _record(self, lease: Lease, result: Result) -> Plan:
         """One transaction, repeated while the database is away."""
-        patience = _Patience()
+        backoff = Backoff()
         while True:
             try:
                 return await self._finish.submit(result)
             except Exception as error:
                 if not is_transient(error):
                     raise
-                await patience.wait(result.item, error)
+                await _wait(backoff, result.item, error)
                 await self._hold(lease)
 
     async def _hold(self, lease: Lease) -> None:
@@ -183,16 +182,9 @@ class StepWork:
                 raise
 
 
-class _Patience:
-    """Waits a little longer each time."""
-
-    def __init__(self) -> None:
-        self._seconds = FIRST_PAUSE_SECONDS
-
-    async def wait(self, item: Item, reason: Exception) -> None:
-        log.warning("result.waiting", step_id=item.step_id, job_id=item.job_id, reason=repr(reason))
-        await asyncio.sleep(self._seconds)
-        self._seconds = min(self._seconds * 2, LONGEST_PAUSE_SECONDS)
+async def _wait(backoff: Backoff, item: Item, reason: Exception) -> None:
+    log.warning("result.waiting", step_id=item.step_id, job_id=item.job_id, reason=repr(reason))
+    await backoff.pause()
 
 
 def _checked(data: bytes, item: Item, request_id: str | None) -> Picture:

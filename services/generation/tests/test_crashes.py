@@ -152,6 +152,32 @@ class TestStorageAway:
         assert refusals == 3
         assert await twin.paid(api_key) == 1
 
+    async def test_a_paid_picture_waits_for_a_bucket_that_is_not_there(
+        self, working: Service, twin: Twin, api_key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        put, refused = Blobs.put, asyncio.Event()
+
+        async def watched(self: Blobs, *arguments: object, **named: object) -> None:
+            try:
+                await put(self, *arguments, **named)
+            except Exception:
+                refused.set()
+                raise
+
+        monkeypatch.setattr(Blobs, "put", watched)
+        assert isinstance(working.settings, GenerationSettings)
+        blobs = Blobs.from_settings(working.settings)
+        blobs._client.remove_bucket(blobs.bucket)
+        job = Journey()
+        await tell(working, job.requested(), job.held())
+        await refused.wait()
+        await blobs.ensure_bucket()
+        [made] = await artifacts(working)
+        await blobs.close()
+
+        assert not made.late
+        assert await twin.paid(api_key) == 1
+
 
 class TestDatabaseAway:
     async def test_a_paid_picture_waits_for_the_database(

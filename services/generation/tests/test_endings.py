@@ -41,6 +41,20 @@ async def count(service: Service, table: str) -> int:
         return (await session.execute(text(f"SELECT count(*) FROM {table}"))).scalar_one()
 
 
+async def ask_for_patience(service: Service, calls: dict[int, int]) -> None:
+    """As a provider does that has answered so many calls for each item of the one job with a 429."""
+    async with service.db.write() as session:
+        for item, count in calls.items():
+            await session.execute(
+                text(
+                    "INSERT INTO attempts (step_id, number, model, ended_at, outcome, failure)"
+                    " SELECT id, number, model, now(), 'retryable', 'rate_limited'"
+                    " FROM steps, generate_series(1, CAST(:count AS int)) AS number WHERE item = :item"
+                ),
+                {"item": item, "count": count},
+            )
+
+
 class TestDeadline:
     async def test_an_item_in_flight_is_given_up_and_its_picture_kept_late(self, working: Service) -> None:
         job = Journey(prompt="[[twin:delay:3000]] a lamp", seconds=1)
@@ -100,6 +114,20 @@ class TestDeadline:
         await tell(working, job.requested())
 
         assert [item.failure for item in (await ending(working)).items] == ["deadline"]
+
+
+class TestManyCalls:
+    async def test_the_latest_of_every_item_are_told_so_that_each_that_was_begun_is_known(
+        self, generation: Service
+    ) -> None:
+        job = Journey(n=2)
+        await tell(generation, job.requested(), job.held())
+        await ask_for_patience(generation, {0: 3, 1: 120})
+        await tell(generation, job.overdue())
+        end = await ending(generation)
+
+        told = [(attempt.item, attempt.number) for attempt in end.attempts]
+        assert told == [(0, number) for number in (1, 2, 3)] + [(1, number) for number in range(71, 121)]
 
 
 class TestRetention:

@@ -1,10 +1,14 @@
 """Each way a provider can fail, against the twin: its class, its retries, its price, its fallback."""
 
+import asyncio
+
 import pytest
 from pydantic import ValidationError
 from sqlalchemy import select
 
+from generation.errors import Again, ProviderError
 from generation.models import attempts
+from generation.openai_images import ImageAnswer, ImageOrder, OpenAIImages
 from generation.settings import GenerationSettings
 from kit import invariants
 from kit.service import Service
@@ -22,6 +26,27 @@ async def fail(working: Service, prompt: str) -> JobFailed:
     assert isinstance(end, JobFailed)
     assert await invariants.check(working.db, working.all_invariants) == []
     return end
+
+
+async def answered(status: str, headers: dict[str, str], body: bytes) -> ImageAnswer:
+    """What becomes of one call to a provider that answers so."""
+    told = {**headers, "Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body)
+        await writer.drain()
+        writer.close()
+
+    order = ImageOrder(model="gpt-image-2", prompt="a lamp", size="1024x1024", quality="low", key="1")
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        images = OpenAIImages(api_key="sk", base_url=f"http://{host}:{port}", timeout_seconds=5, connections=1)
+        try:
+            return await images.make(order, seconds=5)
+        finally:
+            await images.close()
 
 
 class TestRefusedByTheProvider:
@@ -189,6 +214,35 @@ class TestRateLimit:
         [made] = await artifacts(working)
 
         assert made.fallback
+
+
+class TestAnswersThatNobodyForesaw:
+    """Of a server that is none of ours: an answer has come, so its outcome is known."""
+
+    @pytest.mark.parametrize(
+        ("wish", "seconds"),
+        [
+            ("2", 2.0),
+            ("-3", 1.0),
+            ("1e9", 3600.0),
+            ("soon", 5.0),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", 1.0),
+            ("Fri, 31 Dec 99999 23:59:59 GMT", 5.0),
+        ],
+    )
+    async def test_a_wish_for_patience_is_followed_within_bounds(self, wish: str, seconds: float) -> None:
+        with pytest.raises(ProviderError) as raised:
+            await answered("429 Too Many Requests", {"Retry-After": wish}, b"{}")
+
+        assert raised.value.failure == "rate_limited"
+        assert raised.value.pause_seconds == seconds
+
+    @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"[" * 100_000, b'{"data": 7}'])
+    async def test_a_body_that_cannot_be_read_is_a_fault(self, body: bytes) -> None:
+        with pytest.raises(ProviderError) as raised:
+            await answered("200 OK", {}, body)
+
+        assert (raised.value.failure, raised.value.again) == ("provider_fault", Again.COUNTED)
 
 
 class TestSettings:

@@ -25,6 +25,12 @@ def bomb() -> bytes:
     return b"\x89PNG\r\n\x1a\n" + len(header).to_bytes(4, "big") + chunk + crc + image((8, 8))[33:]
 
 
+def short_profile() -> bytes:
+    """A PNG with a colour profile of no bytes behind its pixels."""
+    chunk = b"iCCP"
+    return image((64, 32))[:-12] + bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4, "big") + image((64, 32))[-12:]
+
+
 class TestCheck:
     def test_a_whole_png_of_the_right_size_is_kept_as_it_is(self) -> None:
         data = image((64, 32))
@@ -41,8 +47,9 @@ class TestCheck:
             image((64, 32), "JPEG"),
             image((32, 64)),
             bomb(),
+            short_profile(),
         ],
-        ids=["empty", "html", "cut off", "another format", "another size", "bomb"],
+        ids=["empty", "html", "cut off", "another format", "another size", "bomb", "short profile"],
     )
     def test_anything_else_is_an_unusable_answer_that_may_be_asked_for_again(self, data: bytes) -> None:
         with pytest.raises(ProviderError) as raised:

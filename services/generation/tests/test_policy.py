@@ -7,7 +7,6 @@ import pytest
 from generation import policy
 from generation.catalogue import catalogue
 from generation.errors import Again, ProviderError, outcome_unknown
-from generation.openai_images import retry_after
 from generation.policy import Cancel, Defer, FallBack, GiveUp, Limits, Situation
 from shared.failures import FailureClass
 
@@ -73,17 +72,6 @@ class TestUnknownOutcome:
 
     def test_a_cancel_does_not_hide_what_it_may_have_cost(self) -> None:
         assert policy.after_failure(outcome_unknown("gone"), situation(cancelled=True), LIMITS) == GiveUp()
-
-
-class TestRetryAfter:
-    @pytest.mark.parametrize(
-        ("header", "seconds"), [("2", 2.0), ("0.5", 0.5), ("-3", 0.0), ("1e9", 3600.0), ("nan", None), ("soon", None)]
-    )
-    def test_seconds_are_read_and_bounded(self, header: str, seconds: float | None) -> None:
-        assert retry_after({"retry-after": header}) == seconds
-
-    def test_a_date_is_read(self) -> None:
-        assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0.0
 
 
 class TestCatalogue:

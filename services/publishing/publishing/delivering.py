@@ -16,9 +16,10 @@ from sqlalchemy import func, insert, update
 from kit import outbox
 from kit.database import Database, WriteSession
 from kit.leases import Lease, LeaseLostError, LeaseWorker, finished, held_by, retry_after
+from kit.retry_after import parse_retry_after
 from kit.safe_http import AddressRefusedError, Answer, SafeClient
 from publishing.models import attempts, deliveries
-from publishing.schedule import Schedule, parse_retry_after
+from publishing.schedule import Schedule
 from publishing.signing import SecretUnusableError, Signer
 from shared.events import DeliveryFailed, DeliverySucceeded
 
@@ -162,8 +163,9 @@ async def _begin(session: WriteSession, lease: Lease) -> int:
     number = counted.scalar_one_or_none()
     if number is None:
         raise LeaseLostError(lease.id)
-    left_open = (attempts.c.delivery_id == lease.id) & attempts.c.outcome.is_(None)
-    await session.execute(update(attempts).where(left_open).values(outcome="interrupted"))
+    if number > 1:
+        left_open = (attempts.c.delivery_id == lease.id) & attempts.c.outcome.is_(None)
+        await session.execute(update(attempts).where(left_open).values(outcome="interrupted"))
     await session.execute(insert(attempts).values(delivery_id=lease.id, number=number))
     return int(number)
 

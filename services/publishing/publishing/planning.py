@@ -12,10 +12,8 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 
 from kit.database import WriteSession
 from publishing.models import deliveries
-from shared.events import JobCancelled, JobFailed, JobRefused, JobRequested, JobSucceeded
+from shared.events import JobRequested
 from shared.events.generation import Terminal
-
-STATUS = {JobSucceeded: "succeeded", JobFailed: "failed", JobCancelled: "cancelled", JobRefused: "refused"}
 
 
 def delivery_id(job_id: str) -> str:
@@ -53,7 +51,7 @@ async def plan_outcomes(session: WriteSession, ends: Sequence[Terminal]) -> bool
             "id": delivery_id(end.job_id),
             "account_id": end.account_id,
             "job_id": end.job_id,
-            "type": f"job.{STATUS[type(end)]}",
+            "type": f"job.{end.status}",
             "body": body_of(end),
             "causation_id": end.envelope.id,
             "traceparent": end.envelope.traceparent,
@@ -70,13 +68,12 @@ async def plan_outcomes(session: WriteSession, ends: Sequence[Terminal]) -> bool
 
 def body_of(end: Terminal) -> str:
     """The payload of a webhook, as the bytes that every attempt sends."""
-    status = STATUS[type(end)]
     payload = {
-        "type": f"job.{status}",
+        "type": f"job.{end.status}",
         "timestamp": _iso(end.finished_at),
         "data": {
             "job_id": end.job_id,
-            "status": status,
+            "status": end.status,
             "failure": getattr(end, "failure", None),
             "detail": getattr(end, "detail", None),
             "items": [

@@ -3,8 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +21,3 @@ class Schedule:
         wait = self.waits[failures] * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311 - spreads load
         wished = min(retry_after or 0.0, self.retry_after_limit.total_seconds())
         return max(wait, wished)
-
-
-def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Seconds that a ``Retry-After`` header asks for, given as a number or as a date; None when it says neither."""
-    if value is None:
-        return None
-    if value.strip().isdecimal() and value.isascii():
-        return float(value[:20])
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())

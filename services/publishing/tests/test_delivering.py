@@ -161,6 +161,19 @@ class TestRetry:
         assert 100 < row["wait"] <= 121
         assert len(receiver.received) == 1
 
+    async def test_a_wish_that_lies_outside_of_all_calendars_is_none(
+        self, publishing, working, journey, receiver, answer, told, rows
+    ) -> None:
+        receiver.say(answer(429, {"retry-after": "Fri, 31 Dec 2026 23:59:59 -9999999999999999"}), answer(200))
+        made = journey(receiver.url)
+
+        async with working(publishing):
+            await publishing.edge.handle(records(made.requested, made.ended))
+            (event,) = await told()
+
+        assert event.attempts == 2
+        assert [row["outcome"] for row in await rows(ATTEMPTS)] == ["failed", "succeeded"]
+
     async def test_a_receiver_that_is_not_there_is_retried_then_given_up(
         self, publishing, working, journey, told, rows
     ) -> None:

@@ -1,4 +1,4 @@
-"""Rules that need no server: the schedule, Retry-After, signing, settings."""
+"""Rules that need no server: the schedule, signing, settings."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from standardwebhooks import Webhook
 
-from publishing.schedule import Schedule, parse_retry_after
+from publishing.schedule import Schedule
 from publishing.settings import PublishingSettings
 from publishing.signing import Signer
 
-NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 WAITS = (0, 5, 300, 1800)
 
 
@@ -34,31 +33,6 @@ class TestSchedule:
         assert schedule.next_wait(1, retry_after=90) == 90
         assert schedule.next_wait(2, retry_after=90) == 300
         assert schedule.next_wait(1, retry_after=10**9) == 3600
-
-
-class TestRetryAfter:
-    @pytest.mark.parametrize(
-        ("value", "seconds"),
-        [
-            ("120", 120),
-            ("0", 0),
-            ("Sat, 21 Nov 2026 12:02:00 GMT", 120),
-            ("Sat, 21 Nov 2026 11:00:00 GMT", 0),
-            ("soon", None),
-            ("-5", None),
-            ("", None),
-            (None, None),
-            ("²", None),
-        ],
-    )
-    def test_numbers_and_dates_are_understood(self, value: str | None, seconds: float | None) -> None:
-        assert parse_retry_after(value, now=NOW) == seconds
-
-    @given(st.text(max_size=60))
-    def test_nothing_a_receiver_says_breaks_it(self, value: str) -> None:
-        parsed = parse_retry_after(value, now=NOW)
-
-        assert parsed is None or parsed >= 0
 
 
 class TestSigner:

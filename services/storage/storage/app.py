@@ -1,9 +1,8 @@
 """The composition root of storage."""
 
-import asyncio
-
 import structlog
 
+from kit.backoff import Backoff
 from kit.blobs import Blobs, BlobUnavailableError
 from kit.cli import migrations_folder
 from kit.database import Database
@@ -27,7 +26,6 @@ log = structlog.get_logger()
 
 FORM_BYTES = 64 * 1024
 """What a multipart form may add to the picture."""
-BUCKET_RETRY_SECONDS = 1.0
 
 
 def build(settings: StorageSettings) -> Service:
@@ -69,7 +67,7 @@ def build(settings: StorageSettings) -> Service:
 
 async def ensure_bucket(blobs: Blobs) -> None:
     """Make the bucket, however long S3 takes to come up; nothing else waits for it."""
-    told = False
+    backoff, told = Backoff(), False
     while True:
         try:
             await blobs.ensure_bucket()
@@ -77,6 +75,6 @@ async def ensure_bucket(blobs: Blobs) -> None:
             if not told:
                 log.warning("bucket.waiting", bucket=blobs.bucket, reason=str(error))
                 told = True
-            await asyncio.sleep(BUCKET_RETRY_SECONDS)
+            await backoff.pause()
         else:
             return

@@ -56,7 +56,7 @@ class Thumbnails:
             await self._settle(lease, _given_up(lease, "no attempt came to an end"))
             return
         try:
-            result = {"state": "done", **await self._make(lease), **finished()}
+            result = {"state": "done", "object_key": await self._make(lease), **finished()}
         except BlobUnavailableError as error:
             log.warning("thumbnail.delayed", id=lease.id, reason=str(error))
             # an attempt is one that read the bytes, so an S3 server that is away for hours costs none
@@ -68,7 +68,8 @@ class Thumbnails:
             result = retry_after(2.0**lease.attempts) if again else _given_up(lease, str(error))
         await self._settle(lease, result)
 
-    async def _make(self, lease: Lease) -> dict[str, Any]:
+    async def _make(self, lease: Lease) -> str:
+        """Make the picture and keep it. Returns its key."""
         async with self._db.read() as session:
             query = select(assets.c.account_id, assets.c.object_key).where(assets.c.id == lease.row.asset_id)
             asset = (await session.execute(query)).one()
@@ -76,7 +77,7 @@ class Thumbnails:
         picture = await self._processes.run(thumbnail, original, THUMBNAIL_SIDE, MAX_PIXELS)
         key = f"{asset.account_id}/derivatives/{lease.row.asset_id}/{lease.row.recipe}.webp"
         await self._blobs.put(key, picture.data, picture.media_type)
-        return {"object_key": key, "size": len(picture.data), "width": picture.width, "height": picture.height}
+        return key
 
     async def _settle(self, lease: Lease, result: Mapping[str, Any]) -> None:
         async with self._db.write() as session:

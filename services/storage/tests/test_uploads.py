@@ -110,12 +110,12 @@ class TestKeep:
         assert not zipfile.is_zipfile(io.BytesIO(kept))
         assert b"evil" not in kept
 
-    async def test_a_thumbnail_is_made_afterwards(self, storage, upload, png, working, rows) -> None:
+    async def test_a_thumbnail_is_made_afterwards(self, storage, upload, png, working, rows, blobs) -> None:
         async with working(storage):
             await upload(png(1200, 800))
-            (made,) = await eventually(lambda: rows("SELECT width, height FROM derivatives WHERE state = 'done'"))
+            (made,) = await eventually(lambda: rows("SELECT object_key FROM derivatives WHERE state = 'done'"))
 
-        assert (made["width"], made["height"]) == (480, 320)
+        assert Image.open(io.BytesIO(await blobs.get(made["object_key"]))).size == (480, 320)
 
 
 class TestRefuse:

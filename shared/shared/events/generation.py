@@ -63,9 +63,10 @@ class ItemResult(BaseModel):
 
 
 class Terminal(Event):
-    """Fields of every terminal event."""
+    """Fields of every terminal event, and the ``status`` of a job that ended so."""
 
     topic: ClassVar[Topic] = GENERATION_JOBS
+    status: ClassVar[str]
 
     job_id: JobId
     account_id: AccountId
@@ -78,9 +79,13 @@ class Terminal(Event):
 class JobSucceeded(Terminal):
     """At least one item was delivered and nobody cancelled."""
 
+    status: ClassVar[str] = "succeeded"
+
 
 class JobFailed(Terminal):
     """No item was delivered. ``failure`` is the class of the first failed item."""
+
+    status: ClassVar[str] = "failed"
 
     failure: str
     detail: str | None = None
@@ -89,11 +94,18 @@ class JobFailed(Terminal):
 class JobCancelled(Terminal):
     """The customer cancelled; items that were already submitted may still have been delivered and are charged."""
 
+    status: ClassVar[str] = "cancelled"
+
 
 class JobRefused(Terminal):
     """Billing refused the hold; nothing was made."""
+
+    status: ClassVar[str] = "refused"
 
     failure: str
     detail: str | None = None
     needed: int = 0
     available: int = 0
+
+
+ENDS = (JobSucceeded, JobFailed, JobCancelled, JobRefused)

@@ -155,11 +155,10 @@ class Till:
 
     async def _ask(self, caller: Caller, path: str, model: type[M], *, query: str = "") -> M | None:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                told = await self._client.get_json(
-                    self._billing, path, caller=caller, query=query, timeout=PATIENCE_SECONDS
-                )
+            told = await self._client.get_json(
+                self._billing, path, caller=caller, query=query, seconds=PATIENCE_SECONDS
+            )
             return model.model_validate(told)
-        except (httpx.HTTPError, ValueError, TimeoutError) as error:
+        except (httpx.HTTPError, ValueError) as error:
             log.warning("till.silent", account_id=caller.account_id, path=path, reason=repr(error))
             return None

@@ -93,7 +93,6 @@ def _create_jobs() -> None:
         sa.Column("kind", sa.Text, nullable=False, server_default="unknown"),
         sa.Column("input", JSONB, nullable=False, server_default="{}"),
         sa.Column("price", sa.BigInteger, nullable=False, server_default="0"),
-        sa.Column("price_version", sa.Text, nullable=True),
         sa.Column("webhook_url", sa.Text, nullable=True),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("deadline", MOMENT, nullable=True),

@@ -76,7 +76,6 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), server_default="pending", nullable=False),
         sa.Column("fallback", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("failure", sa.Text(), nullable=True),
-        sa.Column("size", sa.Integer(), nullable=True),
         sa.Column("sha256", sa.Text(), nullable=True),
         sa.Column("causation_id", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

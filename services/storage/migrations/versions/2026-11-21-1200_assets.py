@@ -50,6 +50,9 @@ def upgrade() -> None:
         sa.CheckConstraint("source IN ('generated', 'fallback', 'uploaded')", name="assets_source"),
         sa.CheckConstraint("state IN ('registering', 'stored', 'rejected')", name="assets_state"),
         sa.CheckConstraint("size > 0 AND width > 0 AND height > 0", name="assets_measures"),
+        sa.CheckConstraint("(state = 'registering') = (due_at IS NOT NULL)", name="assets_registering_is_due"),
+        sa.CheckConstraint("source = 'uploaded' OR (job_id IS NOT NULL AND item IS NOT NULL)", name="assets_of_a_job"),
+        sa.CheckConstraint("state <> 'stored' OR sha256 ~ '^[0-9a-f]{64}$'", name="assets_stored_has_sha256"),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("assets_account", "assets", ["account_id", "id"], unique=False)
@@ -68,9 +71,6 @@ def upgrade() -> None:
         sa.Column("recipe", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("object_key", sa.Text(), nullable=True),
-        sa.Column("size", sa.BigInteger(), nullable=True),
-        sa.Column("width", sa.Integer(), nullable=True),
-        sa.Column("height", sa.Integer(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
@@ -82,6 +82,7 @@ def upgrade() -> None:
         sa.Column("traceparent", sa.Text(), nullable=True),
         sa.CheckConstraint("(state = 'done') = (object_key IS NOT NULL)", name="derivatives_key"),
         sa.CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="derivatives_error"),
+        sa.CheckConstraint("(state = 'making') = (due_at IS NOT NULL)", name="derivatives_making_is_due"),
         sa.CheckConstraint("state IN ('making', 'done', 'failed')", name="derivatives_state"),
         sa.ForeignKeyConstraint(
             ["asset_id"],
