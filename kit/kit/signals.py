@@ -83,9 +83,9 @@ class Signals:
             pipeline.publish(self._channel, json.dumps(waiting))
             try:
                 await pipeline.execute()
-                self._answered = True
-            except (RedisError, OSError, TimeoutError):
-                self._answered = False
+                self._note(answered=True)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._note(answered=False, reason=repr(error))
             await pacing.rest_after(len(waiting))
 
     @contextlib.contextmanager
@@ -106,16 +106,22 @@ class Signals:
             try:
                 async with self._redis.pubsub() as subscription:
                     await subscription.subscribe(self._channel)
-                    self.connected = self._answered = True
+                    self.connected = True
+                    self._note(answered=True)
                     while True:
                         message = await subscription.get_message(ignore_subscribe_messages=True, timeout=5.0)
                         if message is not None:
                             self._dispatch(_decode(message["data"]))
             except (RedisError, OSError, TimeoutError) as error:
-                if self.connected:
-                    log.warning("redis.lost", reason=repr(error))
-                self.connected = self._answered = False
+                self.connected = False
+                self._note(answered=False, reason=repr(error))
             await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _note(self, *, answered: bool, **why: str) -> None:
+        """Say so once when Redis goes away, or is not there at the start, and once when it is back."""
+        if answered != self._answered:
+            log.warning("redis.returned" if answered else "redis.lost", **why)
+        self._answered = answered
 
     def _dispatch(self, signals: Iterable[dict[str, Any]]) -> None:
         for signal in signals:

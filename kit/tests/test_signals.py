@@ -130,14 +130,17 @@ class TestOutage:
         yield servers
         servers.kill()
 
-    async def test_without_a_server_sending_is_no_error(self) -> None:
-        async with running("redis://127.0.0.1:1/0") as bus:
-            with bus.listen("job_1"):
-                bus.send(("job_1", {"step": 1}))
-                await eventually(lambda: bus._sending is not None and bus._sending.done())
-            assert await bus.last("job_1") == []
-            assert not bus.connected
-            assert not bus.reachable()
+    async def test_without_a_server_sending_is_no_error_and_is_told_of_once(self) -> None:
+        with structlog.testing.capture_logs() as logs:
+            async with running("redis://127.0.0.1:1/0") as bus:
+                with bus.listen("job_1"):
+                    bus.send(("job_1", {"step": 1}))
+                    await eventually(lambda: bus._sending is not None and bus._sending.done())
+                assert await bus.last("job_1") == []
+                assert not bus.connected
+                assert not bus.reachable()
+
+        assert [entry["event"] for entry in logs] == ["redis.lost"]
 
     async def test_a_server_that_stands_still_holds_nobody_up(self, infra: Infra) -> None:
         async with running(infra.valkey.url) as bus:
@@ -178,4 +181,4 @@ class TestOutage:
                     await eventually(lambda: bus.connected)
                     assert (await heard(queue, bus, "job_1"))["job_id"] == "job_1"
 
-        assert [entry["event"] for entry in logs] == ["redis.lost"]
+        assert [entry["event"] for entry in logs] == ["redis.lost", "redis.returned"]
