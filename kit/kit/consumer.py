@@ -56,12 +56,13 @@ class Consumer:
         self._session_timeout_ms = session_timeout_ms
         self._subscriber: Any = None
         self._in_work: Counter[TopicPartition] = Counter()
+        self._answered = True
 
     @property
     def assigned(self) -> bool:
-        """Whether this process is a member of its group and has partitions."""
+        """Whether this process is a member of its group and has partitions, and Kafka answered when last asked."""
         consumer = getattr(self._subscriber, "consumer", None)
-        return bool(consumer and consumer.assignment())
+        return bool(consumer and consumer.assignment()) and self._answered
 
     async def run(self) -> None:
         """Consume until cancelled; a batch in work is finished first."""
@@ -138,8 +139,10 @@ class Consumer:
                 for partition, records in (await self._unhandled()).items():
                     lag[partition.topic] += records
         except (KafkaError, TimeoutError) as error:
-            log.warning("lag.unknown", service=self._service, reason=repr(error))
+            self._answered = False
+            log.warning("lag.unknown", service=self._service, reason=f"Kafka does not answer: {error!r}")
             return
+        self._answered = True
         for topic, records in lag.items():
             metrics.CONSUMER_LAG.labels(self._service, topic).set(records)
 

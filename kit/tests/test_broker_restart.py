@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import text
 
 from devstack.infra import Infra
-from kit import outbox, patience, testing
+from kit import consumer, outbox, patience, relay, testing
 from kit.service import Service
 from kit.testing import Stack, eventually
 from toy.app import ToySettings, build
@@ -79,6 +79,42 @@ class TestKafka:
                 await eventually(lambda: settled(toy), timeout=40)
 
         assert await counts(toy) == {"a": 1}
+
+    async def test_a_broker_that_stands_still_is_told_of_until_it_goes_on(
+        self, infra: Infra, toy: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(relay, "ACKNOWLEDGE_SECONDS", 0.5)
+        monkeypatch.setattr(consumer, "LAG_SECONDS", 1.0)
+        process = build(toy.settings)
+
+        async def not_well() -> set[str]:
+            checks = (await http.get("/health")).json()["checks"]
+            return {"relay", "consumer"} & {name for name, check in checks.items() if not check["ok"]}
+
+        async def well() -> bool:
+            return not await not_well()
+
+        async def told() -> bool:
+            return await not_well() == {"relay", "consumer"}
+
+        with structlog.testing.capture_logs() as logs:
+            async with process.running(), testing.client(process) as http:
+                async with process.db.write() as session:
+                    outbox.add(session, MarkMade(thing="a"))
+                await eventually(lambda: settled(toy), timeout=40)
+                await eventually(well, timeout=40)
+                for broker in infra.kafka.brokers:
+                    broker.pause()
+                async with process.db.write() as session:
+                    outbox.add(session, MarkMade(thing="b"))
+                await eventually(told, timeout=40)
+                for broker in infra.kafka.brokers:
+                    broker.resume()
+                await eventually(lambda: settled(toy), timeout=40)
+                await eventually(well, timeout=40)
+
+        assert {"relay.waiting", "lag.unknown"} <= {entry["event"] for entry in logs}
+        assert await counts(toy) == {"a": 1, "b": 1}
 
 
 class TestPostgres:
