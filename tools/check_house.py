@@ -20,7 +20,7 @@ MAX_LINES = 420
 HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "repo1.maven" + ".org", "repo.maven" + ".apache")
 WAITING_ROOM = "kit/kit/testing/waiting.py"
 # Programs that hurt servers at random moments have to let time pass between them.
-PACED = ("tests/crash/crash/", "tests/crash/random_kills.py", "tests/crash/test_restore.py")
+PACED = ("tests/crash/crash/", "tests/crash/random_kills.py", "tests/crash/test_restore.py", "tests/crash/test_away.py")
 KAFKA_CLIENTS = {"AIOKafkaProducer", "KafkaBroker"}
 VAGUE_NAMES = {"utils.py", "helpers.py", "common.py", "misc.py"}
 

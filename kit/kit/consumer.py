@@ -60,12 +60,13 @@ class Consumer:
         self._in_work: Counter[TopicPartition] = Counter()
         self._uncommitted: dict[TopicPartition, int] = {}
         self._stopping = False
+        self._answered = True
 
     @property
     def assigned(self) -> bool:
-        """Whether this process is a member of its group and has partitions."""
+        """Whether this process is a member of its group and has partitions, and Kafka answered when last asked."""
         consumer = getattr(self._subscriber, "consumer", None)
-        return bool(consumer and consumer.assignment())
+        return bool(consumer and consumer.assignment()) and self._answered
 
     async def run(self) -> None:
         """Consume until cancelled; a batch in work is finished first."""
@@ -167,8 +168,10 @@ class Consumer:
                 for partition, records in (await self._unhandled()).items():
                     lag[partition.topic] += records
         except (KafkaError, TimeoutError) as error:
-            log.warning("lag.unknown", service=self._service, reason=repr(error))
+            self._answered = False
+            log.warning("lag.unknown", service=self._service, reason=f"Kafka does not answer: {error!r}")
             return
+        self._answered = True
         for topic, records in lag.items():
             metrics.CONSUMER_LAG.labels(self._service, topic).set(records)
 

@@ -1,8 +1,9 @@
-"""The HTTP edge that all services share: request ids, body limit, metrics, traces, sessions for routes."""
+"""The HTTP edge that all services share: request ids, body limit, patience, metrics, traces, sessions for routes."""
 
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from typing import Annotated, Any
 
 import structlog
@@ -13,7 +14,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kit import metrics, problems, tracing
-from kit.database import ReadSession, WriteSession
+from kit.database import Database, ReadSession, WriteSession
+from kit.patience import Patience
 from shared.ids import new_id
 
 log = structlog.get_logger()
@@ -38,17 +40,18 @@ ReadDep = Annotated[ReadSession, Depends(_read, scope="function")]
 WriteDep = Annotated[WriteSession, Depends(_write, scope="function")]
 
 
-def install(app: FastAPI, *, service: str, max_body_bytes: int = MAX_BODY_BYTES) -> None:
-    """Give an app problem details, request ids, a body limit, metrics and traces."""
+def install(app: FastAPI, *, service: str, db: Database | None = None, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+    """Give an app problem details, request ids, a body limit, metrics and traces, and patience with its database."""
     problems.install(app)
-    app.add_middleware(RequestMiddleware, service=service, max_body_bytes=max_body_bytes)
+    app.add_middleware(RequestMiddleware, service=service, db=db, max_body_bytes=max_body_bytes)
 
 
 class RequestMiddleware:
     """One pass over every request, written against bare ASGI because it is on every hot path."""
 
-    def __init__(self, app: ASGIApp, *, service: str, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, service: str, db: Database | None, max_body_bytes: int) -> None:
         self._app = app
+        self._patience = Patience(db) if db is not None else None
         self._service = service
         self._max_body_bytes = max_body_bytes
 
@@ -82,7 +85,8 @@ class RequestMiddleware:
             method = scope["method"]
             with tracing.span(method, traceparent, kind=SpanKind.SERVER, request_id=request_id) as span:
                 try:
-                    await self._app(scope, self._limited(scope, receive), send_with_id)
+                    async with self._patience.limit(lambda: started) if self._patience else nullcontext():
+                        await self._app(scope, self._limited(scope, receive), send_with_id)
                 finally:
                     span.update_name(f"{method} {problems.route_of(scope)}")  # known only now
         except Exception as error:

@@ -16,6 +16,7 @@ import asyncpg
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.structs import RecordMetadata
 
 from kit import metrics
 from kit.backoff import Backoff
@@ -31,6 +32,7 @@ FULL_SCAN_SECONDS = 1.0
 STANDBY_SECONDS = 1.0
 METADATA_SECONDS = 1.0  # how long a topic that the producer does not know yet holds up the others
 ABSENT_SECONDS = 10.0
+ACKNOWLEDGE_SECONDS = 5.0  # after which a broker counts as away
 REQUEST_TIMEOUT_MS = 10_000  # how long a broker that stands still holds up its partitions once others lead them
 
 _SELECT = (
@@ -131,8 +133,7 @@ class Relay:
                     pause = backoff.seconds
                     log.warning("relay.waiting", service=self._service, reason=repr(error), retry_seconds=pause)
             finally:
-                self.active = False
-                metrics.RELAY_ACTIVE.labels(self._service).set(0)
+                self._tell_active(False)
             await backoff.pause()
 
     async def _hold_and_relay(self) -> None:
@@ -152,8 +153,7 @@ class Relay:
             )
             try:
                 await producer.start()
-                self.active = True
-                metrics.RELAY_ACTIVE.labels(self._service).set(1)
+                self._tell_active(True)
                 await self._relay(connection, producer)
             finally:
                 with contextlib.suppress(KafkaError, TimeoutError):
@@ -202,7 +202,7 @@ class Relay:
                 failures.append(error)
                 break
             futures.append(future)
-        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        outcomes = await self._outcomes(futures)
         sent = [
             row["id"] for row, outcome in zip(rows, outcomes, strict=False) if not isinstance(outcome, BaseException)
         ]
@@ -212,6 +212,22 @@ class Relay:
         if failures:
             raise failures[0]
         return transaction
+
+    async def _outcomes(self, futures: list[asyncio.Future[RecordMetadata]]) -> list[RecordMetadata | BaseException]:
+        """What became of each record. The producer repeats without a word, so a broker that is away is told of here."""
+        acknowledged = asyncio.gather(*futures, return_exceptions=True)
+        try:
+            while not (await asyncio.wait([acknowledged], timeout=ACKNOWLEDGE_SECONDS))[0]:
+                self._tell_active(False)
+                log.warning("relay.waiting", service=self._service, reason="Kafka is silent", events=len(futures))
+        finally:
+            acknowledged.cancel()
+        self._tell_active(True)
+        return await acknowledged
+
+    def _tell_active(self, active: bool) -> None:
+        self.active = active
+        metrics.RELAY_ACTIVE.labels(self._service).set(active)
 
 
 async def _close(connection: asyncpg.Connection) -> None:

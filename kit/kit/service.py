@@ -140,7 +140,7 @@ class Service:
         )
         app.state.service = self
         app.state.body_limits = self.body_limits
-        http.install(app, service=self.name)
+        http.install(app, service=self.name, db=self.db)
         app.include_router(health.router)
         if "api" in self.roles:
             for router in self.routers:

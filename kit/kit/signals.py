@@ -1,6 +1,7 @@
-"""Progress and wake-ups over Redis pub/sub: signals that may be lost, never facts.
+"""Progress and wake-ups over Redis: signals that may be lost, never facts.
 
-Everything still works without Redis; streams then poll each second.
+Pub/sub tells who listens now; the last values, kept for a while, tell who comes later. Everything still works without
+Redis; streams then poll each second.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ log = structlog.get_logger()
 
 CHANNEL = "atelier:jobs"
 RECONNECT_SECONDS = 2.0
+KEEP_SECONDS = 3600
+LAST_SECONDS = 1.0  # a Redis that stands still holds up no stream for longer
 
 
 class Signals:
@@ -32,6 +35,7 @@ class Signals:
         self._channel = f"{namespace}{CHANNEL}"
         self._listeners: dict[str, set[asyncio.Queue[dict[str, Any]]]] = defaultdict(set)
         self._outgoing: list[dict[str, Any]] = []
+        self._lasting: dict[str, list[str]] = defaultdict(list)
         self._sending: asyncio.Task[None] | None = None
         self.connected = False
         self._answered = True
@@ -40,24 +44,48 @@ class Signals:
         """Whether Redis answered when it was last spoken to; for ``/health``."""
         return self._answered
 
-    def send(self, *messages: tuple[str, dict[str, Any]]) -> None:
-        """Publish without waiting; while Redis is away only listeners of this process hear it."""
+    def send(self, *messages: tuple[str, dict[str, Any]], last_of: str | None = None) -> None:
+        """Publish without waiting; while Redis is away only listeners of this process hear it.
+
+        ``last_of`` names a member of the payloads: for each of its values the last signal is kept for :meth:`last`.
+        """
         signals = [{"job_id": job_id, **payload} for job_id, payload in messages]
         if not self.connected:
             self._dispatch(signals)
         self._outgoing += signals
+        if last_of is not None:
+            for signal in signals:
+                self._lasting[self._key(signal["job_id"])] += (str(signal[last_of]), json.dumps(signal))
         if self._sending is None or self._sending.done():
             self._sending = asyncio.create_task(self._publish())
 
+    async def last(self, job_id: str) -> list[dict[str, Any]]:
+        """The last signals of a job that were to be kept; nothing when Redis does not answer."""
+        try:
+            async with asyncio.timeout(LAST_SECONDS):
+                kept = await self._redis.hvals(self._key(job_id))
+        except (RedisError, OSError, TimeoutError):
+            return []
+        return [signal for value in kept for signal in _decode(value)]
+
+    def _key(self, job_id: str) -> str:
+        return f"{self._channel}:{job_id}"
+
     async def _publish(self) -> None:
-        """Send everything that waits in one message, until nothing does."""
+        """Send everything that waits in one message and one round trip, until nothing does."""
         while self._outgoing:
             waiting, self._outgoing = self._outgoing, []
+            lasting, self._lasting = self._lasting, defaultdict(list)
+            pipeline = self._redis.pipeline(transaction=False)
+            for key, pairs in lasting.items():  # first, so that who was told by the message finds them
+                pipeline.hset(key, items=pairs)
+                pipeline.expire(key, KEEP_SECONDS)
+            pipeline.publish(self._channel, json.dumps(waiting))
             try:
-                await self._redis.publish(self._channel, json.dumps(waiting))
-                self._answered = True
-            except (RedisError, OSError, TimeoutError):
-                self._answered = False
+                await pipeline.execute()
+                self._note(answered=True)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._note(answered=False, reason=repr(error))
             await pacing.rest_after(len(waiting))
 
     @contextlib.contextmanager
@@ -78,16 +106,22 @@ class Signals:
             try:
                 async with self._redis.pubsub() as subscription:
                     await subscription.subscribe(self._channel)
-                    self.connected = self._answered = True
+                    self.connected = True
+                    self._note(answered=True)
                     while True:
                         message = await subscription.get_message(ignore_subscribe_messages=True, timeout=5.0)
                         if message is not None:
                             self._dispatch(_decode(message["data"]))
             except (RedisError, OSError, TimeoutError) as error:
-                if self.connected:
-                    log.warning("redis.lost", reason=repr(error))
-                self.connected = self._answered = False
+                self.connected = False
+                self._note(answered=False, reason=repr(error))
             await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _note(self, *, answered: bool, **why: str) -> None:
+        """Say so once when Redis goes away, or is not there at the start, and once when it is back."""
+        if answered != self._answered:
+            log.warning("redis.returned" if answered else "redis.lost", **why)
+        self._answered = answered
 
     def _dispatch(self, signals: Iterable[dict[str, Any]]) -> None:
         for signal in signals:
@@ -102,11 +136,11 @@ class Signals:
         await self._redis.aclose()
 
 
-def _decode(data: str) -> list[dict[str, Any]]:
-    """The signals of a message; what anyone else publishes on the channel is for no listener."""
+def _decode(data: str | bytes) -> list[dict[str, Any]]:
+    """The signals of a message or of a kept value; what anyone else puts there is for no listener."""
     try:
         message = json.loads(data)
     except ValueError:
         return []
-    signals = message if isinstance(message, list) else []
+    signals = message if isinstance(message, list) else [message]
     return [signal for signal in signals if isinstance(signal, dict) and isinstance(signal.get("job_id"), str)]

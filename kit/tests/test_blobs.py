@@ -4,10 +4,13 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 
+from devstack.infra import Infra
 from kit.blobs import BlobInfo, Blobs, BlobUnavailableError
 from kit.database import is_transient
 from kit.testing import Stack, eventually
@@ -151,6 +154,31 @@ class TestOutage:
             with pytest.raises(BlobUnavailableError, match="NoSuchBucket"):
                 await call
         await store.close()
+
+    async def test_that_it_went_and_that_it_is_back_is_said_once_each(self, tmp_path: Path) -> None:
+        with Infra(tmp_path, parts=("s3",)) as infra, structlog.testing.capture_logs() as logs:
+            server = infra.s3
+            store = Blobs(
+                url=server.url,
+                access_key=server.access_key,
+                secret_key=server.secret_key,
+                bucket="pictures",
+                region="us-east-1",
+            )
+            await store.ensure_bucket()
+            assert store.reachable()
+            await asyncio.to_thread(server.kill)
+            for _ in range(2):
+                with pytest.raises(BlobUnavailableError):
+                    await store.get(KEY)
+            assert not store.reachable()
+            await asyncio.to_thread(infra.start)
+            with pytest.raises(KeyError):
+                await store.get(KEY)
+            assert store.reachable()
+            await store.close()
+
+        assert [entry["event"] for entry in logs] == ["s3.lost", "s3.returned"]
 
     async def test_wrong_credentials_are_told_without_the_secret(self, stack: Stack, blobs: Blobs) -> None:
         store = blobs_at(stack, bucket=blobs.bucket, secret="not-the-secret")

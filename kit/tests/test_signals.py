@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from devstack.infra import Infra
 from kit import signals
-from kit.signals import CHANNEL, Signals
+from kit.signals import CHANNEL, KEEP_SECONDS, Signals
 from kit.testing import Stack, eventually
 
 
@@ -84,6 +84,44 @@ class TestDelivery:
                 assert await asyncio.wait_for(queue.get(), 5) == {"job_id": "job_1", "step": 1}
 
 
+class TestLast:
+    async def test_who_comes_later_finds_the_last_signal_of_each_part(self, stack: Stack) -> None:
+        namespace, job = uuid.uuid4().hex, uuid.uuid4().hex
+        async with running(stack.redis_url, namespace) as sender, running(stack.redis_url, namespace) as late:
+            sender.send((job, {"part": 0, "step": 1}), (job, {"part": 1, "step": 1}), last_of="part")
+            sender.send((job, {"part": 0, "step": 2}), last_of="part")
+            sender.send((job, {"part": 0, "step": 3}), (uuid.uuid4().hex, {"step": 4}))
+
+            async def both() -> list[dict[str, Any]]:
+                found = await late.last(job)
+                return found if len(found) == 2 else []
+
+            found = await eventually(both)
+
+        assert sorted(found, key=lambda signal: signal["part"]) == [
+            {"job_id": job, "part": 0, "step": 2},
+            {"job_id": job, "part": 1, "step": 1},
+        ]
+
+    async def test_it_is_there_when_the_signal_arrives_and_goes_by_itself(self, stack: Stack) -> None:
+        namespace = uuid.uuid4().hex
+        async with running(stack.redis_url, namespace) as bus, Redis.from_url(stack.redis_url) as redis:
+            await eventually(lambda: bus.connected)
+            with bus.listen("job_1") as queue:
+                bus.send(("job_1", {"part": 0}), last_of="part")
+                signal = await asyncio.wait_for(queue.get(), 5)
+                assert await bus.last("job_1") == [signal]
+            [key] = await redis.keys(f"{namespace}*")
+            assert 0 < await redis.ttl(key) <= KEEP_SECONDS
+
+    @pytest.mark.parametrize("garbage", ["", "not json", "1", "null", "{}", '{"job_id": ["job_1"]}'])
+    async def test_garbage_among_them_is_ignored(self, stack: Stack, garbage: str) -> None:
+        namespace = uuid.uuid4().hex
+        async with running(stack.redis_url, namespace) as bus, Redis.from_url(stack.redis_url) as redis:
+            await redis.hset(f"{namespace}{CHANNEL}:job_1", mapping={"0": garbage, "1": '{"job_id": "job_1"}'})
+            assert await bus.last("job_1") == [{"job_id": "job_1"}]
+
+
 class TestOutage:
     @pytest.fixture
     def infra(self, tmp_path: Path) -> Iterator[Infra]:
@@ -92,13 +130,28 @@ class TestOutage:
         yield servers
         servers.kill()
 
-    async def test_without_a_server_sending_is_no_error(self) -> None:
-        async with running("redis://127.0.0.1:1/0") as bus:
-            with bus.listen("job_1"):
-                bus.send(("job_1", {"step": 1}))
-                await eventually(lambda: bus._sending is not None and bus._sending.done())
-            assert not bus.connected
-            assert not bus.reachable()
+    async def test_without_a_server_sending_is_no_error_and_is_told_of_once(self) -> None:
+        with structlog.testing.capture_logs() as logs:
+            async with running("redis://127.0.0.1:1/0") as bus:
+                with bus.listen("job_1"):
+                    bus.send(("job_1", {"step": 1}))
+                    await eventually(lambda: bus._sending is not None and bus._sending.done())
+                assert await bus.last("job_1") == []
+                assert not bus.connected
+                assert not bus.reachable()
+
+        assert [entry["event"] for entry in logs] == ["redis.lost"]
+
+    async def test_a_server_that_stands_still_holds_nobody_up(self, infra: Infra) -> None:
+        async with running(infra.valkey.url) as bus:
+            bus.send(("job_1", {"part": 0}), last_of="part")
+            await eventually(lambda: bus.last("job_1"))
+            infra.valkey.pause()
+            began = asyncio.get_running_loop().time()
+            assert await bus.last("job_1") == []
+            assert asyncio.get_running_loop().time() - began < 2 * signals.LAST_SECONDS
+            infra.valkey.resume()
+            assert await eventually(lambda: bus.last("job_1"))
 
     async def test_who_only_sends_learns_from_sending_whether_the_server_is_there(self, infra: Infra) -> None:
         bus = Signals(infra.valkey.url)
@@ -128,4 +181,4 @@ class TestOutage:
                     await eventually(lambda: bus.connected)
                     assert (await heard(queue, bus, "job_1"))["job_id"] == "job_1"
 
-        assert [entry["event"] for entry in logs] == ["redis.lost"]
+        assert [entry["event"] for entry in logs] == ["redis.lost", "redis.returned"]

@@ -30,6 +30,19 @@ class TestPage:
         await page.get_by_text("Credits held").first.wait_for(timeout=10_000)
         assert complaints == []
 
+    async def test_a_page_opened_in_the_middle_of_a_job_shows_at_once_what_is_being_made(
+        self, system, customer, page: Page
+    ) -> None:
+        job = await customer.ask("[[twin:delay:8000]] a lighthouse")
+        async for event in customer.events(job["id"]):
+            if event.data.get("phase") == "submitted":
+                break
+
+        await page.goto(await system.sign_in_link(customer.account_id))
+        await page.locator(".frame[data-state=making]").wait_for(timeout=5_000)
+        assert (await customer.job(job["id"]))["status"] == "running"
+        await customer.finished(job["id"])
+
     async def test_a_link_works_once(self, system, customer, page: Page) -> None:
         link = await system.sign_in_link(customer.account_id)
         await page.goto(link)

@@ -67,7 +67,8 @@ ACCEPTED: Responses = {
 STREAM: Responses = {
     200: {
         "description": "Events as they come: `id` is their `seq`, `data` an event as in the timeline. Events named"
-        " `progress` have no id and may be lost. The stream ends when nothing more can come.",
+        " `progress` have no id and may be lost; behind the events so far comes the last one of each item."
+        " The stream ends when nothing more can come.",
         "content": {
             "text/event-stream": {
                 "itemSchema": {

@@ -2,6 +2,7 @@
 
 The id of an event is its number in the journal, so a client that comes back with ``Last-Event-ID`` misses nothing.
 Signals only wake a stream; what it sends is read from the database, and without signals it looks there each second.
+A stream that opens in the middle of a job shows the last progress of each item at once, behind the journal.
 """
 
 import asyncio
@@ -74,6 +75,7 @@ class Streams:
     async def follow(self, *, account_id: str, job_id: str, after: int) -> AsyncIterator[bytes]:
         """Everything behind ``after``, as it comes, until nothing more can."""
         quiet_since = time.monotonic()
+        caught_up = False
         with self._signals.listen(job_id) as queue:
             while True:
                 async with self._db.read() as session:
@@ -85,9 +87,13 @@ class Streams:
                     yield format_sse_event(data_str=event.model_dump_json(), id=str(event.seq))
                 if is_complete(row) or self.stopping():
                     return
-                async for progress in self._progress(queue):
+                if not (caught_up or is_finished(row)):
+                    for message in await self._signals.last(job_id):
+                        yield _progress_event(message)
+                caught_up = True
+                async for message in self._progress(queue):
                     quiet_since = time.monotonic()
-                    yield format_sse_event(data_str=json.dumps(progress), event="progress")
+                    yield _progress_event(message)
                 if time.monotonic() - quiet_since >= KEEPALIVE_SECONDS:
                     quiet_since = time.monotonic()
                     yield KEEPALIVE_COMMENT
@@ -118,7 +124,7 @@ class Streams:
             message = await _get(queue, seconds)
             if message is None or message["type"] == "event":
                 return
-            yield {name: value for name, value in message.items() if name != "type"}
+            yield message
 
     async def _next_event(self, queue: Queue, *, seconds: float) -> None:
         end = time.monotonic() + min(seconds, self._poll_seconds)
@@ -130,6 +136,11 @@ class Streams:
     @property
     def _poll_seconds(self) -> float:
         return SIGNALLED_POLL_SECONDS if self._signals.connected else POLL_SECONDS
+
+
+def _progress_event(message: dict[str, Any]) -> bytes:
+    progress = {name: value for name, value in message.items() if name != "type"}
+    return format_sse_event(data_str=json.dumps(progress), event="progress")
 
 
 async def _get(queue: Queue, seconds: float) -> dict[str, Any] | None:

@@ -126,6 +126,28 @@ class TestEvents:
         assert "id" not in seen[0]
         assert seen[0]["data"] == {"job_id": job_id, "item": 0, "phase": "submitted"}
 
+    async def test_a_stream_that_opens_in_the_middle_of_a_job_begins_with_its_last_progress(
+        self, gateway, live, job_id, make
+    ):
+        settings = gateway.settings
+        signals = Signals(settings.redis_url.get_secret_value(), namespace=settings.kafka_topic_prefix)
+        await gateway.edge.handle(records(make.held(live.account_id, job_id)))
+        for phase in ("submitted", "produced"):
+            signals.send((job_id, {"type": "progress", "item": 0, "phase": phase}), last_of="item")
+        await signals.close()
+        async with following(live, job_id) as stream:
+            await eventually(lambda: len(stream.events) == 3)
+        await gateway.edge.handle(records(*make.journey(live.account_id, job_id)))
+        async with following(live, job_id) as afterwards:
+            await eventually(lambda: afterwards.ended)
+
+        assert stream.seqs == [1, 2]
+        assert stream.events[2] == {
+            "event": "progress",
+            "data": {"job_id": job_id, "item": 0, "phase": "produced"},
+        }
+        assert all("id" in event for event in afterwards.events)
+
     async def test_a_number_that_is_none_is_refused(self, live, job_id):
         answer = await live.http.get(f"/v1/jobs/{job_id}/events", headers={"Last-Event-ID": "-1"})
 

@@ -81,6 +81,6 @@ def build(settings: GenerationSettings) -> Service:
         invariants=INVARIANTS,
         on_start=(check_model,),
         on_close=(steps.close, provider.close, blobs.close, signals.close),
-        checks={"redis": signals.reachable},
+        checks={"redis": signals.reachable, "s3": blobs.reachable},
         verifier=Verifier(settings.identity_public_key, audience="generation"),
     )

@@ -1,4 +1,4 @@
-"""Progress of items, as signals that may be lost: facts travel as events."""
+"""Progress of items, as signals that may be lost: facts travel as events. The last one of each item is kept."""
 
 from collections.abc import Iterable
 
@@ -28,4 +28,4 @@ class Progress:
 
     def _send(self, items: Iterable[tuple[str, int]], phase: str, percent: int) -> None:
         progress = {"type": "progress", "phase": phase, "percent": percent}
-        self._signals.send(*((job_id, {**progress, "item": item}) for job_id, item in items))
+        self._signals.send(*((job_id, {**progress, "item": item}) for job_id, item in items), last_of="item")

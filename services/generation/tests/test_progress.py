@@ -12,7 +12,7 @@ from .journey import Journey, artifacts, ending, tell
 
 
 class TestProgress:
-    async def test_each_phase_of_an_item_is_told(self, working: Service) -> None:
+    async def test_each_phase_of_an_item_is_told_and_the_last_is_kept(self, working: Service) -> None:
         job, settings = Journey(), working.settings
         signals = Signals(settings.redis_url.get_secret_value(), namespace=settings.kafka_topic_prefix)
         receiving = asyncio.create_task(signals.run())
@@ -22,11 +22,13 @@ class TestProgress:
             [made] = await artifacts(working)
             await tell(working, job.stored(made))
             phases = [(await asyncio.wait_for(queue.get(), 10))["phase"] for _ in range(3)]
+        last = await signals.last(job.job_id)
         receiving.cancel()
         await asyncio.gather(receiving, return_exceptions=True)
         await signals.close()
 
         assert phases == ["submitted", "produced", "stored"]
+        assert [(signal["item"], signal["phase"]) for signal in last] == [(0, "stored")]
 
 
 class TestWithoutRedis:

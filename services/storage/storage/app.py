@@ -60,6 +60,7 @@ def build(settings: StorageSettings) -> Service:
         invariants=INVARIANTS,
         background=(lambda: ensure_bucket(blobs),),
         on_close=(shrinking.close, cleaning.close, blobs.close),
+        checks={"s3": blobs.reachable},
         verifier=Verifier(settings.identity_public_key, audience="storage"),
         body_limits={"/v1/uploads": MAX_BYTES + FORM_BYTES},
     )

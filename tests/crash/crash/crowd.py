@@ -62,6 +62,39 @@ def wishes(seed: int, jobs: int, customers: int, seconds: float) -> list[Wish]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one request and how long it took. ``status`` is 0 when nobody answered."""
+
+    request: str
+    at: float
+    seconds: float
+    status: int
+    told: str
+
+    @classmethod
+    async def of(
+        cls, http: httpx.AsyncClient, method: str, path: str, **request: Any
+    ) -> tuple["Answer", httpx.Response | None]:
+        """Ask once; the answer, and the response if there was one."""
+        began = time.monotonic()
+        response: httpx.Response | None = None
+        try:
+            response = await http.request(method, path, **request)
+            status, told = response.status_code, response.text
+        except httpx.TransportError as error:
+            status, told = 0, repr(error)
+        return cls(f"{method} {path}", began, time.monotonic() - began, status, told), response
+
+    @property
+    def code(self) -> str | None:
+        """The stable code of a problem."""
+        try:
+            return str(json.loads(self.told)["code"])
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
 @dataclass
 class Customer:
     """An account, its API key, its inbox, and the jobs it got for its wishes."""
@@ -75,6 +108,7 @@ class Customer:
     refused: set[str] = field(default_factory=set)
     delivered_to: set[str] = field(default_factory=set)
     repeats: int = 0
+    answers: list[Answer] = field(default_factory=list)
 
     async def grant(self, wish: Wish) -> None:
         """Ask for it and see it through as far as the customer's part goes."""
@@ -106,14 +140,12 @@ class Customer:
         """Repeat while nobody answers, or somebody says that it is for now impossible."""
         deadline, pause = time.monotonic() + 180, 0.2
         while True:
-            try:
-                answer = await self.http.request(method, path, **request)
-                if answer.status_code in expected:
-                    return answer
-                problem = f"{answer.status_code} {answer.text[:300]}"
-                assert answer.status_code >= 500 or answer.status_code == 429, f"{path}: {problem}"
-            except httpx.TransportError as error:
-                problem = repr(error)
+            answer, response = await Answer.of(self.http, method, path, **request)
+            self.answers.append(answer)
+            if response is not None and answer.status in expected:
+                return response
+            problem = f"{answer.status} {answer.told[:300]}"
+            assert not answer.status or answer.status >= 500 or answer.status == 429, f"{path}: {problem}"
             assert time.monotonic() < deadline, f"{method} {path} was not answered for three minutes; last: {problem}"
             self.repeats += 1
             await asyncio.sleep(pause)

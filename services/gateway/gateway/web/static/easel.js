@@ -88,7 +88,7 @@ class Work {
     this.following = true;
     await follow(this.id, {
       onEvent: (event) => this.tell(eventName(event.type), event.data),
-      onProgress: ({ item, phase }) => phase === "submitted" && this.paint(item),
+      onProgress: ({ item }) => this.paint(item),
       isOver: () => this.over,
       signal: this.aborter.signal,
     });
