@@ -31,6 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import UUID
 
 from kit import metrics, tracing
+from kit.backoff import Backoff
 from kit.database import Database, WriteSession, after_commit, after_rollback, is_transient
 from shared.ids import uuid7
 
@@ -118,7 +119,7 @@ class LeaseWorker:
     """Runs ``work`` for due rows of ``table``, at most ``concurrency`` at a time in this process.
 
     ``work`` writes its result with :func:`write_held`. When it raises, the row is given back after ``retry_seconds``
-    with backoff; when it overruns its lease it is cancelled.
+    with backoff, as soon as the database can be told; when it overruns its lease it is cancelled.
     """
 
     def __init__(
@@ -284,11 +285,18 @@ class LeaseWorker:
             retry_seconds=delay,
             exc_info=None if transient else error,
         )
-        with contextlib.suppress(Exception):
-            async with self._db.write() as session:
-                await session.execute(
-                    update(self._table).where(held_by(self._table, lease)).values(**retry_after(delay))
-                )
+        given_back = update(self._table).where(held_by(self._table, lease)).values(**retry_after(delay))
+        backoff = Backoff()
+        while lease.remaining > 0:
+            try:
+                async with self._db.write() as session:
+                    await session.execute(given_back)
+                return
+            except Exception as failure:
+                if not is_transient(failure):
+                    log.exception("lease.kept", service=self._service, work=self.name, id=str(lease.id))
+                    return
+            await backoff.pause()
 
 
 class BornRow:

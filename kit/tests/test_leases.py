@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, insert, select, text, update
 
 from kit import leases
+from kit.database import WriteSession
 from kit.leases import Lease, LeaseWorker, finished, now_plus, write_held
 from kit.service import Service
 from kit.testing import eventually
@@ -269,6 +270,28 @@ class TestRetry:
 
         assert (await row_of(toy, "a")).attempts == 4
         assert [after >= least for after, least in zip(pauses[1:], (0.1, 0.2, 0.4), strict=True)] == [True] * 3
+
+    async def test_work_that_fails_while_the_database_is_away_is_given_back_once_it_is_there(
+        self, toy: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await add(toy, {"id": "a"})
+        hand = Hand(toy, lease_seconds=60.0)
+        refused: list[str] = []
+        write = toy.db.write
+
+        @asynccontextmanager
+        async def away_for_a_moment() -> AsyncIterator[WriteSession]:
+            if hand.started and len(refused) < 3:
+                refused.append(hand.started[-1])
+                raise ConnectionResetError("gone")
+            async with write() as session:
+                yield session
+
+        monkeypatch.setattr(toy.db, "write", away_for_a_moment)
+        async with running(hand.worker):
+            await eventually(lambda: hand.written == ["a"])
+
+        assert hand.started == ["a", "a"]
 
     async def test_a_timeout_inside_the_work_is_a_failure_and_not_the_end_of_the_lease(self, toy: Service) -> None:
         await add(toy, {"id": "a"})

@@ -103,10 +103,7 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
     data = DataDir(Path(tmp_path_factory.mktemp("away")))
     data.acquire()
     stack = Stack(data, Options(base_port=None, twins_only=True))
-    with pytest.MonkeyPatch.context() as patch:
-        # A delivery that could not be recorded comes again once its lease has ended, which follows from this.
-        patch.setenv("PUBLISHING_REQUEST_TIMEOUT", "PT5S")
-        await asyncio.to_thread(stack.start)
+    await asyncio.to_thread(stack.start)
     async with httpx.AsyncClient(base_url=stack.addresses.url("twins"), trust_env=False) as twins:
         (await twins.put("/control/settings", json={"art": "flat"})).raise_for_status()
     found = System(stack)
