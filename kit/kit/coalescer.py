@@ -33,19 +33,16 @@ class Coalescer(Generic[T, R]):
         *,
         service: str,
         max_batch: int = 256,
-        writers: int = 1,
         rests: bool = False,
     ) -> None:
         self._db = db
         self._apply = apply
         self._service = service
         self._max_batch = max_batch
-        self._writers = writers
         self._rests = rests
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._arrivals = Arrivals()
-        self._draining = 0
-        self._running: set[asyncio.Task[None]] = set()
+        self._draining: asyncio.Task[None] | None = None
 
     async def submit(self, item: T) -> R:
         """Apply ``item`` in the next transaction; returns its result once that is durable, or raises its error."""
@@ -56,11 +53,8 @@ class Coalescer(Generic[T, R]):
         return await future
 
     def _start(self) -> None:
-        if self._waiting and self._draining < self._writers:
-            self._draining += 1
-            task = asyncio.create_task(self._drain())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+        if self._draining is None:
+            self._draining = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
         try:
@@ -71,8 +65,8 @@ class Coalescer(Generic[T, R]):
                 if self._rests:
                     await self._arrivals.rest_after(len(batch))
         finally:
-            # counted down here and not in a done callback: an item that came in between would wait for the next one
-            self._draining -= 1
+            # here and not in a done callback: an item that came in between would wait for the next one
+            self._draining = None
 
     async def _write(self, batch: Sequence[tuple[T, asyncio.Future[R]]]) -> None:
         batch = [(item, future) for item, future in batch if not future.done()]

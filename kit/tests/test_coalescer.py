@@ -73,8 +73,7 @@ class TestSharing:
         assert ledger.batches == [["first"], ["a", "b"], ["c", "d"], ["e"]]
         assert results == list("ABCDE")
 
-    async def test_each_of_many_writes_is_durable_once_it_returns(self, toy: Service) -> None:
-        ledger = Ledger(toy, writers=2)
+    async def test_each_of_many_writes_is_durable_once_it_returns(self, toy: Service, ledger: Ledger) -> None:
         things = [f"thing-{number % 7}" for number in range(300)]
 
         results = await ledger.submit(*things)
