@@ -6,6 +6,7 @@ because here a broker is restarted by people and tests and not by a slow network
 """
 
 import asyncio
+import logging
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,9 @@ LOGGING = Path(__file__).parent / "log4j2.properties"
 # Tells the data of one cluster from that of another; here every directory holds one cluster, so one name will do.
 CLUSTER_ID = "QXRlbGllciBkZXZzdGFjaw"
 SINGLE, REPLICATED = Jvm(heap="160m"), Jvm(heap="256m")
+
+# A broker that does not answer yet is no news, but without a handler Python would print it.
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
