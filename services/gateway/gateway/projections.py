@@ -68,7 +68,7 @@ async def project(session: WriteSession, events: Sequence[E], signals: Signals, 
             row |= changed
     await journal.write(session, entries)
     await _update(session, changes)
-    wake = [(job_id, {"type": "event"}) for job_id in state]
+    wake = [(job_id, {"type": "event", "finished": row["status"] in TERMINAL}) for job_id, row in state.items()]
     after_commit(session, lambda: signals.send(*wake))
 
 

@@ -112,30 +112,21 @@ class Streams:
             while True:
                 async with self._db.read() as session:
                     row = await get_job(session, account_id=account_id, job_id=job_id)
-                remaining = deadline - time.monotonic()
-                if is_finished(row) or remaining <= 0 or self.stopping():
+                if is_finished(row) or time.monotonic() >= deadline or self.stopping():
                     return row
-                await self._next_event(queue, seconds=remaining)
+                look_again = min(self._time_to_look(), deadline)
+                while (message := await _get(queue, until=look_again)) and not message.get("finished"):
+                    pass
 
     async def _progress(self, queue: Queue) -> AsyncIterator[dict[str, Any]]:
         """Progress messages until there may be a new event."""
-        end = time.monotonic() + self._poll_seconds
-        while (seconds := end - time.monotonic()) > 0:
-            message = await _get(queue, seconds)
-            if message is None or message["type"] == "event":
-                return
+        look_again = self._time_to_look()
+        while (message := await _get(queue, until=look_again)) and message["type"] != "event":
             yield message
 
-    async def _next_event(self, queue: Queue, *, seconds: float) -> None:
-        end = time.monotonic() + min(seconds, self._poll_seconds)
-        while (left := end - time.monotonic()) > 0:
-            message = await _get(queue, left)
-            if message is None or message["type"] == "event":
-                return
-
-    @property
-    def _poll_seconds(self) -> float:
-        return SIGNALLED_POLL_SECONDS if self._signals.connected else POLL_SECONDS
+    def _time_to_look(self) -> float:
+        """When the database is to be asked although no signal has come."""
+        return time.monotonic() + (SIGNALLED_POLL_SECONDS if self._signals.connected else POLL_SECONDS)
 
 
 def _progress_event(message: dict[str, Any]) -> bytes:
@@ -143,8 +134,10 @@ def _progress_event(message: dict[str, Any]) -> bytes:
     return format_sse_event(data_str=json.dumps(progress), event="progress")
 
 
-async def _get(queue: Queue, seconds: float) -> dict[str, Any] | None:
+async def _get(queue: Queue, *, until: float) -> dict[str, Any] | None:
     try:
-        return await asyncio.wait_for(queue.get(), seconds)
+        # not wait_for: until Python 3.12 it loses a cancellation that meets the signal
+        async with asyncio.timeout(max(0.0, until - time.monotonic())):
+            return await queue.get()
     except TimeoutError:
         return None
