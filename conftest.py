@@ -1,5 +1,6 @@
 """Real servers for the test run: started once by the process that the user started, shared by all its workers."""
 
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -26,6 +27,11 @@ MUST_PASS = {
     "tests/crash/test_restore.py": 1,
     "tests/crash/test_away.py": 5,
 }
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are cores, because tests that kill servers wait a lot."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

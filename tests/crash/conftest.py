@@ -12,11 +12,12 @@ def _plain_logs() -> None:
     structlog.configure(processors=[structlog.processors.format_exc_info, structlog.processors.LogfmtRenderer()])
 
 
+@pytest.hookimpl(tryfirst=True)  # before groups are told to the scheduler
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all of these, one after the other: each has many servers of its own."""
+    """Two workers run these, one after the other: each has many servers of its own, and ``away`` mostly waits."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("crash"))
+            item.add_marker(pytest.mark.xdist_group("away" if item.path.stem == "test_away" else "crash"))
             item.add_marker("connected")
             item.add_marker("slow")

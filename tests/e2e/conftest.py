@@ -257,6 +257,7 @@ async def _has_credits(customer: Customer) -> bool:
     return (await customer.credits())["available"] == 50_000
 
 
+@pytest.hookimpl(tryfirst=True)  # before groups are told to the scheduler
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all of these, so that the system is started once."""
     here = Path(__file__).parent
