@@ -7,6 +7,7 @@ the group had read them are told at the start.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,7 +15,7 @@ from itertools import chain
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
@@ -33,6 +34,7 @@ logging.getLogger("aiokafka.consumer.fetcher").setLevel(logging.INFO)
 POLL_MS = 500
 LAG_SECONDS = 5.0
 COMMIT_SECONDS = 0.5
+STOP_SECONDS = 5.0
 # A broker that stands still is given up this long after a member of the group would be.
 PATIENCE_MS = 5_000
 
@@ -103,7 +105,6 @@ class Consumer:
             ack_policy=AckPolicy.NACK_ON_ERROR,
             session_timeout_ms=self._session_timeout_ms,
             heartbeat_interval_ms=self._session_timeout_ms // 4,
-            listener=_Revoked(self._commit),
             parser=self._parse,
             decoder=_raw,
             no_reply=True,
@@ -137,7 +138,9 @@ class Consumer:
         return _Batch(raw_message=records, body=b"", consumer=self._subscriber.consumer)
 
     async def _stop(self, broker: KafkaBroker) -> None:
-        await self._commit()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._commit()
         await broker.stop()
 
     async def _commit(self) -> None:
@@ -148,11 +151,13 @@ class Consumer:
         if not offsets:
             return
         try:
-            async with asyncio.timeout(LAG_SECONDS):
-                await consumer.commit(offsets)
-        except (KafkaError, TimeoutError) as error:
-            log.warning("offsets.uncommitted", service=self._service, reason=repr(error))
+            # It waits for a broker that is away. Cancelled, the client would go on by itself.
+            await consumer.commit(offsets)
+        except BaseException as error:
             self._uncommitted = offsets | self._uncommitted
+            if not isinstance(error, KafkaError):
+                raise
+            log.warning("offsets.uncommitted", service=self._service, reason=repr(error))
 
     async def _tell_what_is_lost(self) -> None:
         """The group goes on behind the gap by itself; only the writer can send those records again."""
@@ -192,19 +197,6 @@ class _Batch(KafkaAckableMessage):
 
     async def ack(self) -> None:
         await super(KafkaAckableMessage, self).ack()
-
-
-class _Revoked(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Commits before another member takes over."""
-
-    def __init__(self, commit: Callable[[], Awaitable[None]]) -> None:
-        self._commit = commit
-
-    async def on_partitions_revoked(self, revoked: object) -> None:  # noqa: ARG002
-        await self._commit()
-
-    def on_partitions_assigned(self, assigned: object) -> None:
-        """There is nothing to prepare."""
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
