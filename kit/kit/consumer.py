@@ -37,6 +37,9 @@ COMMIT_SECONDS = 0.5
 STOP_SECONDS = 5.0
 # A broker that stands still is given up this long after a member of the group would be.
 PATIENCE_MS = 5_000
+# A broker that has just started may not know all topics yet. A group that shared partitions out at that moment shares
+# them out again when it sees the others, which is at the latest after this time (aiokafka's own choice is 5 minutes).
+METADATA_MAX_AGE_MS = 10_000
 
 
 class Consumer:
@@ -91,6 +94,7 @@ class Consumer:
             self._bootstrap.split(","),
             client_id=self._service,
             request_timeout_ms=self._session_timeout_ms + PATIENCE_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             apply_types=False,
             allow_auto_create_topics=False,
             ack_policy=AckPolicy.NACK_ON_ERROR,
