@@ -10,7 +10,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,21 +81,17 @@ OUTAGES = (
 
 @dataclass
 class System:
-    """The whole of Atelier, which nobody else uses, and everyone who was ever its customer."""
+    """The whole of Atelier, which nobody else uses, and its customer."""
 
     stack: Stack
-    customers: list[Customer] = field(default_factory=list)
+    customer: Customer
+    wishes: Iterator[Wish] = field(default_factory=lambda: map(_wish, itertools.count()))
 
     def part(self, name: str) -> Server:
         return next(part for part in self.stack.parts if part.name.startswith(name))
 
     def log(self, service: str) -> str:
         return self.stack.service(service).child.log.read_text()
-
-    async def enter(self) -> Customer:
-        customer = await enter(self.stack, 4 * len(self.customers))  # every fourth is a poor one, and so is none here
-        self.customers.append(customer)
-        return customer
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -106,10 +102,9 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
     await asyncio.to_thread(stack.start)
     async with httpx.AsyncClient(base_url=stack.addresses.url("twins"), trust_env=False) as twins:
         (await twins.put("/control/settings", json={"art": "flat"})).raise_for_status()
-    found = System(stack)
-    yield found
-    for customer in found.customers:
-        await customer.http.aclose()
+    customer = await enter(stack, 0)
+    yield System(stack, customer)
+    await customer.http.aclose()
     await asyncio.to_thread(stack.stop)
     data.release()
 
@@ -117,10 +112,11 @@ async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Syst
 class TestUnderLoad:
     @pytest.mark.parametrize("outage", OUTAGES, ids=lambda outage: outage.part)
     async def test_a_server_that_is_away_is_waited_for_and_told_of(self, system: System, outage: Outage) -> None:
-        customer = await system.enter()
+        customer = system.customer
+        before = len(customer.accepted)
         part, logged = system.part(outage.part), {name: len(system.log(name)) for name in SERVICES}
-        async with _load(customer), _watch(system, customer) as seen:
-            await eventually(lambda: len(customer.accepted) >= 8, timeout=60)
+        async with _load(system), _watch(system) as seen:
+            await eventually(lambda: len(customer.accepted) >= before + 8, timeout=60)
             begins = time.monotonic()
             part.pause()
             await asyncio.sleep(AWAY_SECONDS / 2)
@@ -137,7 +133,7 @@ class TestUnderLoad:
         assert _faults(outage, meanwhile) == []
         told = {name: system.log(name)[logged[name] :] for name in SERVICES}
         assert {name for name, line in outage.logs.items() if line not in told[name]} == set()
-        verdict = await judge(system.stack, system.customers)
+        verdict = await judge(system.stack, [customer])
         print(json.dumps(_summary(outage, meanwhile, verdict.numbers)))
         assert verdict.faults == []
         assert set(verdict.numbers["statuses"]) == {"succeeded"}
@@ -146,7 +142,7 @@ class TestUnderLoad:
 class TestAtStart:
     async def test_services_that_start_before_every_server_wait_for_each_and_say_so(self, system: System) -> None:
         stack, infra = system.stack, system.stack.infra
-        customer = await system.enter()
+        customer, before = system.customer, len(system.customer.answers)
         await eventually(lambda: _is_quiet(system), timeout=120)
         for part in (*stack.services, *infra.servers):
             await asyncio.to_thread(part.stop)
@@ -163,7 +159,7 @@ class TestAtStart:
         for broker in infra.kafka.brokers:
             await asyncio.to_thread(_start, broker)
         await all_ready([*stack.services])
-        await asyncio.gather(*(customer.grant(_wish(number)) for number in range(4)))
+        await asyncio.gather(*(customer.grant(wish) for wish in itertools.islice(system.wishes, 4)))
         await eventually(lambda: all_say("redis.lost", ("gateway", "generation")), timeout=30)
         await eventually(lambda: all_say("s3.lost", ("generation", "storage")), timeout=30)
         assert await _not_well(system, "gateway") == {"redis"}
@@ -172,10 +168,10 @@ class TestAtStart:
         await asyncio.to_thread(_start, infra.s3)
         await eventually(lambda: _is_quiet(system), timeout=120)
 
-        verdict = await judge(stack, system.customers)
+        verdict = await judge(stack, [customer])
         assert verdict.faults == []
         assert set(verdict.numbers["statuses"]) == {"succeeded"}
-        assert {answer.status for answer in customer.answers} == {202}
+        assert {answer.status for answer in customer.answers[before:]} == {202}
 
 
 def _start(server: Server) -> None:
@@ -235,16 +231,16 @@ def _summary(outage: Outage, answers: list[Answer], numbers: dict[str, Any]) -> 
 
 
 @asynccontextmanager
-async def _load(customer: Customer) -> AsyncIterator[None]:
+async def _load(system: System) -> AsyncIterator[None]:
     """Jobs at a steady pace until the block ends, each seen through however long it takes to be accepted."""
     stopping = asyncio.Event()
 
     async def ask() -> None:
         async with asyncio.TaskGroup() as group:
-            for number in itertools.count():
+            for wish in system.wishes:
                 if stopping.is_set():
                     return
-                group.create_task(customer.grant(_wish(number)))
+                group.create_task(system.customer.grant(wish))
                 await asyncio.sleep(SECONDS_BETWEEN_JOBS)
 
     task = asyncio.create_task(ask())
@@ -269,7 +265,7 @@ def _wish(number: int) -> Wish:
 
 
 @asynccontextmanager
-async def _watch(system: System, customer: Customer) -> AsyncIterator[list[Answer]]:
+async def _watch(system: System) -> AsyncIterator[list[Answer]]:
     """Ask every service how it is, and gateway for everything a customer may want, again and again."""
     seen: list[Answer] = []
     picture = io.BytesIO()
@@ -282,7 +278,9 @@ async def _watch(system: System, customer: Customer) -> AsyncIterator[list[Answe
             seen.append(Answer(name or answer.request, answer.at, answer.seconds, answer.status, answer.told))
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
-    public = httpx.AsyncClient(base_url=system.stack.url, headers=customer.http.headers, timeout=60, trust_env=False)
+    public = httpx.AsyncClient(
+        base_url=system.stack.url, headers=system.customer.http.headers, timeout=60, trust_env=False
+    )
     async with httpx.AsyncClient(timeout=60, trust_env=False) as http, public, asyncio.TaskGroup() as group:
         for service, path in itertools.product(SERVICES, ("/livez", "/readyz", "/health")):
             url = system.stack.addresses.url(service) + path

@@ -16,6 +16,16 @@ from devstack.stack import Stack
 from kit.blobs import Blobs
 
 UNKNOWN = "outcome_unknown"
+_UNSETTLED = {
+    "gateway": {
+        "jobs": "jobs WHERE finished_at IS NULL",
+        "settlements": "jobs WHERE status <> 'refused' AND captured IS NULL",
+        "deliveries": "jobs WHERE delivery = 'pending'",
+    },
+    "billing": {"holds": "holds WHERE state = 'open'"},
+    "storage": {"registrations": "assets WHERE state = 'registering'"},
+    "generation": {"attempts": "attempts WHERE ended_at IS NULL"},
+}
 
 
 @dataclass
@@ -43,17 +53,13 @@ async def rows(stack: Stack, database: str, query: str) -> list[asyncpg.Record]:
 
 async def unsettled(stack: Stack) -> dict[str, int]:
     """What still has to happen, by kind; empty when nothing has."""
-    questions = {
-        "jobs": ("gateway", "SELECT count(*) FROM jobs WHERE finished_at IS NULL"),
-        "settlements": ("gateway", "SELECT count(*) FROM jobs WHERE status <> 'refused' AND captured IS NULL"),
-        "deliveries": ("gateway", "SELECT count(*) FROM jobs WHERE delivery = 'pending'"),
-        "holds": ("billing", "SELECT count(*) FROM holds WHERE state = 'open'"),
-        "registrations": ("storage", "SELECT count(*) FROM assets WHERE state = 'registering'"),
-        "attempts": ("generation", "SELECT count(*) FROM attempts WHERE ended_at IS NULL"),
-    }
-    questions |= {f"outbox of {name}": (name, "SELECT count(*) FROM outbox WHERE sent_at IS NULL") for name in SERVICES}
-    counts = {kind: (await rows(stack, *question))[0][0] for kind, question in questions.items()}
-    return {kind: count for kind, count in counts.items() if count}
+    left: dict[str, int] = {}
+    for service in SERVICES:
+        kinds = _UNSETTLED.get(service, {}) | {f"outbox of {service}": "outbox WHERE sent_at IS NULL"}
+        counts = ", ".join(f'(SELECT count(*) FROM {which}) AS "{kind}"' for kind, which in kinds.items())
+        (row,) = await rows(stack, service, f"SELECT {counts}")
+        left |= {kind: count for kind, count in row.items() if count}
+    return left
 
 
 async def judge(stack: Stack, customers: list[Customer]) -> Verdict:
