@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 ROLES = ("api", "consumer", "relay", "worker")
 HOUSEKEEPING_SECONDS = 3600.0
+KEEP_ALIVE_SECONDS = 30
+"""Idle connections stay open for longer than clients keep theirs, so that none is closed under a request."""
 
 
 class Worker(Protocol):
@@ -161,6 +163,7 @@ class Service:
             port=self.settings.http_port,
             log_config=None,
             access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=int(self.settings.drain_timeout.total_seconds()),
             server_header=False,
         )

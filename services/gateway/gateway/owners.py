@@ -11,7 +11,9 @@ from kit.identity import Caller, Minter
 from kit.tracing import current_traceparent
 
 TIMEOUT = httpx.Timeout(30.0, connect=2.0)
-LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=4.0)  # uvicorn closes at 5 s
+LIMITS = httpx.Limits(
+    max_connections=200, max_keepalive_connections=50, keepalive_expiry=15.0
+)  # an owner closes after 30 s
 
 BILLING_PATHS = (
     "/v1/credits",
