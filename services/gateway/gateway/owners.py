@@ -11,9 +11,8 @@ from kit.identity import Caller, Minter
 from kit.tracing import current_traceparent
 
 TIMEOUT = httpx.Timeout(30.0, connect=2.0)
-LIMITS = httpx.Limits(
-    max_connections=200, max_keepalive_connections=50, keepalive_expiry=15.0
-)  # an owner closes after 30 s
+# An owner closes idle connections after 30 s.
+LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=15.0)
 
 BILLING_PATHS = (
     "/v1/credits",
