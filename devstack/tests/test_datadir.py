@@ -48,7 +48,7 @@ class TestAcquire:
         data.release()
 
     def test_data_of_another_version_is_refused(self, directory: Path) -> None:
-        versions = {"layout": "1", "PostgreSQL": "17", "Kafka": "4.3"}
+        versions = {"layout": "2", "PostgreSQL": "17", "Kafka": "4.3"}
         (directory / "versions.json").write_text(json.dumps(versions))
 
         with pytest.raises(StackError, match=r"made by PostgreSQL 17 and this version needs PostgreSQL 18: move"):
