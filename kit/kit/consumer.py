@@ -1,16 +1,14 @@
 """Feeds the edge from Kafka: one FastStream batch subscriber over all topics of a service, group = service name.
 
-Offsets are committed after the edge's transaction, twice a second and not once a batch, because a commit costs the
-broker as much as a batch: what a crash brings again is known to the inbox. When the edge raises, FastStream seeks back
-and the batch comes again. While Kafka or a topic is away the consumer waits and says so. Records that expired before
-the group had read them are told at the start.
+Offsets are committed only after the edge's transaction; when the edge raises, FastStream seeks back and the batch
+comes again. While Kafka or a topic is away the consumer waits and says so. Records that expired before the group had
+read them are told at the start.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -33,8 +31,6 @@ logging.getLogger("aiokafka.consumer.fetcher").setLevel(logging.INFO)
 
 POLL_MS = 500
 LAG_SECONDS = 5.0
-COMMIT_SECONDS = 0.5
-STOP_SECONDS = 5.0
 # A broker that stands still is given up this long after a member of the group would be.
 PATIENCE_MS = 5_000
 # A broker that has just started may not know all topics yet. A group that shared partitions out at that moment shares
@@ -63,8 +59,6 @@ class Consumer:
         self._session_timeout_ms = session_timeout_ms
         self._subscriber: Any = None
         self._in_work: Counter[TopicPartition] = Counter()
-        self._uncommitted: dict[TopicPartition, int] = {}
-        self._stopping = False
         self._answered = True
 
     @property
@@ -89,7 +83,6 @@ class Consumer:
             log.warning("consumer.waiting", service=self._service, reason="topics are missing", topics=sorted(absent))
             return
         await self._tell_what_is_lost()
-        self._uncommitted, self._stopping = {}, False
         broker = KafkaBroker(
             self._bootstrap.split(","),
             client_id=self._service,
@@ -117,12 +110,11 @@ class Consumer:
         self._subscriber.get_msg = _poll
         try:
             await broker.start()
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_every(LAG_SECONDS, self._measure_lag))
-                tasks.create_task(_every(COMMIT_SECONDS, self._commit))
+            while True:
+                await self._measure_lag()
+                await asyncio.sleep(LAG_SECONDS)
         finally:
-            self._stopping = True
-            await asyncio.shield(self._stop(broker))
+            await asyncio.shield(broker.stop())
 
     async def _deliver(self, records: Any) -> None:
         """FastStream builds a validator from this signature, so it must not name our protocol."""
@@ -131,37 +123,12 @@ class Consumer:
             await self._edge.handle(records)
         finally:
             self._in_work = Counter()
-        self._uncommitted |= {TopicPartition(record.topic, record.partition): record.offset + 1 for record in records}
-        if self._stopping:
-            await self._commit()
         if len(records) < MAX_CHUNK:
             await pacing.rest_after(len(records))
 
     async def _parse(self, records: tuple[ConsumerRecord, ...]) -> StreamMessage[Any]:
         """Keep records as they are: the edge reads headers itself, and a malformed one must not fail its batch."""
-        return _Batch(raw_message=records, body=b"", consumer=self._subscriber.consumer)
-
-    async def _stop(self, broker: KafkaBroker) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
-                await self._commit()
-        await broker.stop()
-
-    async def _commit(self) -> None:
-        """Commit what was handled since the last time; what another member has now, that one commits."""
-        consumer = self._subscriber.consumer
-        handled, self._uncommitted = self._uncommitted, {}
-        offsets = {partition: offset for partition, offset in handled.items() if partition in consumer.assignment()}
-        if not offsets:
-            return
-        try:
-            # It waits for a broker that is away. Cancelled, the client would go on by itself.
-            await consumer.commit(offsets)
-        except BaseException as error:
-            self._uncommitted = offsets | self._uncommitted
-            if not isinstance(error, KafkaError):
-                raise
-            log.warning("offsets.uncommitted", service=self._service, reason=repr(error))
+        return KafkaAckableMessage(raw_message=records, body=b"", consumer=self._subscriber.consumer)
 
     async def _tell_what_is_lost(self) -> None:
         """The group goes on behind the gap by itself; only the writer can send those records again."""
@@ -194,19 +161,6 @@ class Consumer:
             partition: max(0, ends[partition] - await consumer.position(partition) + self._in_work[partition])
             for partition in assigned
         }
-
-
-class _Batch(KafkaAckableMessage):
-    """Its offsets are committed with those of others."""
-
-    async def ack(self) -> None:
-        await super(KafkaAckableMessage, self).ack()
-
-
-async def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-    while True:
-        await work()
-        await asyncio.sleep(seconds)
 
 
 async def _poll(consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:

@@ -13,7 +13,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
-from kit import consumer, dead_letters, outbox
+from kit import dead_letters, outbox
 from kit.rewind import GroupActiveError, rewind
 from kit.service import Service
 from kit.testing import eventually, records
@@ -84,17 +84,6 @@ class TestAcknowledgement:
 
         assert await counts(toy) == {"a": 2, "b": 1, "c": 2}
         assert duplicates() - before == 5
-
-    async def test_a_member_that_stops_has_acknowledged_what_it_handled(
-        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        toy = toy_on_kafka
-        monkeypatch.setattr(consumer, "COMMIT_SECONDS", 3600.0)
-        await emit(toy, *(MarkMade(thing=thing) for thing in "aabcc"))
-        async with toy.running():
-            await eventually(lambda: _counted(toy, 5))
-
-        assert await uncommitted(toy) == 0
 
     async def test_nothing_is_acknowledged_before_its_transaction(self, toy_on_kafka: Service) -> None:
         toy = toy_on_kafka
@@ -288,7 +277,7 @@ class TestTopics:
         assert await _closed(toy) == 200
 
 
-async def _never_arrives(_consumer: AIOKafkaConsumer, _offsets: object) -> None:
+async def _never_arrives(_consumer: AIOKafkaConsumer) -> None:
     raise KafkaError("the process dies here")
 
 
