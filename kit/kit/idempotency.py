@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from kit.database import ReadSession, WriteSession
 from kit.problems import Problem
+from kit.sql import affected
 from kit.tables import idempotency_keys as table
 
 MAX_KEY_LENGTH = 255
@@ -138,5 +139,4 @@ async def store(session: WriteSession, use: Fingerprint, response: dict[str, Any
 async def prune(session: WriteSession) -> int:
     """Delete keys older than seven days."""
     old = table.c.created_at < func.now() - func.make_interval(0, 0, 0, KEEP_DAYS)
-    connection = await session.connection()
-    return (await connection.execute(delete(table).where(old))).rowcount
+    return await affected(session, delete(table).where(old))

@@ -33,6 +33,7 @@ from sqlalchemy.dialects.postgresql import UUID
 from kit import metrics, tracing
 from kit.backoff import Backoff
 from kit.database import Database, WriteSession, after_commit, after_rollback, is_transient
+from kit.sql import affected
 from shared.ids import uuid7
 
 log = structlog.get_logger()
@@ -106,9 +107,7 @@ def held_by(table: Table, lease: Lease) -> Any:
 
 async def write_held(session: WriteSession, table: Table, lease: Lease, values: Mapping[str, Any]) -> None:
     """Write the row of the work. Raises LeaseLostError when this lease holds it no more."""
-    connection = await session.connection()
-    written = await connection.execute(update(table).where(held_by(table, lease)).values(**values))
-    if not written.rowcount:
+    if not await affected(session, update(table).where(held_by(table, lease)).values(**values)):
         raise LeaseLostError(f"{table.name} {lease.id} is done or was taken over")
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.database import ReadSession, WriteSession
+from kit.sql import affected
 from kit.tables import outbox
 from kit.tracing import current_traceparent
 from shared.contract import Event
@@ -82,12 +83,10 @@ async def resend(session: WriteSession, *, since_seconds: float) -> int:
     )
     columns = ("topic", "key", "headers", "value")
     again = select(*(kept.c[name] for name in columns)).order_by(kept.c.id)
-    connection = await session.connection()
-    return (await connection.execute(insert(outbox).from_select(columns, again))).rowcount
+    return await affected(session, insert(outbox).from_select(columns, again))
 
 
 async def prune(session: WriteSession, *, keep_seconds: float) -> int:
     """Delete kept events that were sent longer ago than ``keep_seconds``."""
     old = outbox.c.sent_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, keep_seconds)
-    connection = await session.connection()
-    return (await connection.execute(delete(outbox).where(old))).rowcount
+    return await affected(session, delete(outbox).where(old))

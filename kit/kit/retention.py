@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import Column, ColumnElement, delete, select
 
 from kit.database import Database, is_transient
+from kit.sql import affected
 
 log = structlog.get_logger()
 
@@ -63,5 +64,4 @@ class Retention:
     async def _delete_some(self, rule: Rule, moment: datetime) -> int:
         over = select(rule.key).where(rule.over(moment)).limit(CHUNK)
         async with self._db.write() as session:
-            connection = await session.connection()
-            return (await connection.execute(delete(rule.key.table).where(rule.key.in_(over)))).rowcount
+            return await affected(session, delete(rule.key.table).where(rule.key.in_(over)))

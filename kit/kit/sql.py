@@ -11,6 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import CheckConstraint, Column, ColumnElement, Select, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.dml import UpdateBase
+
+from kit.database import WriteSession
 
 
 def among(column: Column[Any], values: Iterable[str]) -> ColumnElement[bool]:
@@ -34,3 +37,9 @@ def rows_of(table: Table, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str],
     columns = [sa.column(name, table.c[name].type) for name in names]
     record = sa.func.jsonb_to_recordset(parameter).table_valued(*columns).render_derived(with_types=True)
     return names, sa.select(*(record.c[name] for name in names))
+
+
+async def affected(session: WriteSession, statement: UpdateBase) -> int:
+    """Execute a write; how many rows it changed, as the server counts them."""
+    connection = await session.connection()
+    return (await connection.execute(statement)).rowcount
