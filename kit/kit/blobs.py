@@ -13,14 +13,12 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-import structlog
 import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
 
+from kit.reachability import Reachability
 from kit.settings import S3Settings
-
-log = structlog.get_logger()
 
 CONNECTIONS = 32
 MISSING = frozenset({"NoSuchKey", "NoSuchObject"})  # a missing bucket is an outage: somebody makes it
@@ -47,7 +45,7 @@ class Blobs:
         self, *, url: str, access_key: str, secret_key: str, bucket: str, region: str, public_url: str | None = None
     ) -> None:
         self.bucket = bucket
-        self._answered = True
+        self._reachability = Reachability("s3", bucket=bucket)
         self._pool = ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="s3")
         http = urllib3.PoolManager(
             maxsize=CONNECTIONS, timeout=urllib3.Timeout(connect=3, read=READ_SECONDS), retries=urllib3.Retry(total=0)
@@ -69,7 +67,7 @@ class Blobs:
 
     def reachable(self) -> bool:
         """Whether S3 did what it was last asked for; for ``/health``."""
-        return self._answered
+        return self._reachability.answered
 
     async def ensure_bucket(self) -> None:
         """Make the bucket if it is missing."""
@@ -143,23 +141,17 @@ class Blobs:
             result = await asyncio.get_running_loop().run_in_executor(self._pool, call)
         except S3Error as error:
             if error.code in MISSING:
-                self._note(answered=True)
+                self._reachability.note(answered=True)
                 raise KeyError(error.object_name or self.bucket) from error
             raise self._unavailable(f"S3 answered {error.code}: {error.message}") from error
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._unavailable(f"S3 cannot be reached: {error}") from error
-        self._note(answered=True)
+        self._reachability.note(answered=True)
         return result
 
     def _unavailable(self, reason: str) -> BlobUnavailableError:
-        self._note(answered=False, reason=reason)
+        self._reachability.note(answered=False, reason=reason)
         return BlobUnavailableError(reason)
-
-    def _note(self, *, answered: bool, **why: str) -> None:
-        """Say so once when S3 goes away, and once when it is back."""
-        if answered != self._answered:
-            log.warning("s3.returned" if answered else "s3.lost", bucket=self.bucket, **why)
-        self._answered = answered
 
 
 def _client(url: str, access_key: str, secret_key: str, region: str, http: urllib3.PoolManager) -> Minio:

@@ -11,13 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from kit import pacing
-
-log = structlog.get_logger()
+from kit.reachability import Reachability
 
 CHANNEL = "atelier:jobs"
 RECONNECT_SECONDS = 2.0
@@ -38,11 +36,11 @@ class Signals:
         self._lasting: dict[str, list[str]] = defaultdict(list)
         self._sending: asyncio.Task[None] | None = None
         self.connected = False
-        self._answered = True
+        self._reachability = Reachability("redis")
 
     def reachable(self) -> bool:
         """Whether Redis answered when it was last spoken to; for ``/health``."""
-        return self._answered
+        return self._reachability.answered
 
     def send(self, *messages: tuple[str, dict[str, Any]], last_of: str | None = None) -> None:
         """Publish without waiting; while Redis is away only listeners of this process hear it.
@@ -83,9 +81,9 @@ class Signals:
             pipeline.publish(self._channel, json.dumps(waiting))
             try:
                 await pipeline.execute()
-                self._note(answered=True)
+                self._reachability.note(answered=True)
             except (RedisError, OSError, TimeoutError) as error:
-                self._note(answered=False, reason=repr(error))
+                self._reachability.note(answered=False, reason=repr(error))
             await pacing.rest_after(len(waiting))
 
     @contextlib.contextmanager
@@ -107,21 +105,15 @@ class Signals:
                 async with self._redis.pubsub() as subscription:
                     await subscription.subscribe(self._channel)
                     self.connected = True
-                    self._note(answered=True)
+                    self._reachability.note(answered=True)
                     while True:
                         message = await subscription.get_message(ignore_subscribe_messages=True, timeout=5.0)
                         if message is not None:
                             self._dispatch(_decode(message["data"]))
             except (RedisError, OSError, TimeoutError) as error:
                 self.connected = False
-                self._note(answered=False, reason=repr(error))
+                self._reachability.note(answered=False, reason=repr(error))
             await asyncio.sleep(RECONNECT_SECONDS)
-
-    def _note(self, *, answered: bool, **why: str) -> None:
-        """Say so once when Redis goes away, or is not there at the start, and once when it is back."""
-        if answered != self._answered:
-            log.warning("redis.returned" if answered else "redis.lost", **why)
-        self._answered = answered
 
     def _dispatch(self, signals: Iterable[dict[str, Any]]) -> None:
         for signal in signals:
