@@ -8,13 +8,13 @@ until the bad record is alone; that one becomes a dead letter, and later records
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import structlog
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import SpanKind
 from sqlalchemy import text
 
 from kit import dead_letters, metrics, tracing
@@ -58,16 +58,11 @@ class Message:
     subscription: Subscription
     event: Event | None
     fault: str = ""
-    span: Span | None = None
+    event_id: UUID | None = None
+    key: tuple[str, str] = field(init=False)
 
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.record.topic, dead_letters.key_text(self.record)
-
-    @property
-    def event_id(self) -> UUID:
-        assert self.event is not None
-        return UUID(self.event.envelope.id)
+    def __post_init__(self) -> None:
+        self.key = self.record.topic, dead_letters.key_text(self.record)
 
     @property
     def order(self) -> tuple[str, str]:
@@ -124,7 +119,7 @@ class Edge:
             return None
         try:
             event = subscription.event.decode(record.value or b"", Envelope.from_headers(record.headers))
-            UUID(event.envelope.id)  # raises here, where it makes a letter
+            event_id = UUID(event.envelope.id)
             wanted = subscription.where is None or subscription.where(event)
         except UndecodableError as error:
             return Message(record, wire_type, subscription, None, fault=str(error))
@@ -133,7 +128,7 @@ class Edge:
         if not wanted:
             self._count(wire_type, "ignored")
             return None
-        return Message(record, wire_type, subscription, event)
+        return Message(record, wire_type, subscription, event, event_id=event_id)
 
     async def _settle(self, messages: Sequence[Message]) -> None:
         """Commit all messages, halving around a bad one."""
@@ -270,12 +265,12 @@ def _decodable(messages: Iterable[Message]) -> list[Message]:
 
 
 async def _ask(
-    session: WriteSession, keys: Iterable[tuple[str, str]], wanted: Iterable[Message]
+    session: WriteSession, keys: Collection[tuple[str, str]], wanted: Iterable[Message]
 ) -> tuple[set[tuple[str, str]], set[UUID]]:
     """Which of ``keys`` wait behind a letter, and the ids of other messages that the inbox knows only now."""
     topics, names = zip(*keys, strict=True) if keys else ((), ())
     # sorted, so that two members which insert the same ids never deadlock
-    claims = sorted((message.event_id, *message.key) for message in wanted)
+    claims = sorted((message.event_id, *message.key) for message in wanted if message.event_id)
     ids, id_topics, id_keys = zip(*claims, strict=True) if claims else ((), (), ())
     parameters = {"topics": topics, "keys": names, "ids": ids, "id_topics": id_topics, "id_keys": id_keys}
     rows = (await session.execute(_CLAIM, {name: list(values) for name, values in parameters.items()})).all()
