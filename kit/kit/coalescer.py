@@ -49,12 +49,9 @@ class Coalescer(Generic[T, R]):
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         self._arrivals.add()
-        self._start()
-        return await future
-
-    def _start(self) -> None:
         if self._draining is None:
             self._draining = asyncio.create_task(self._drain())
+        return await future
 
     async def _drain(self) -> None:
         try:
