@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,11 +22,10 @@ from PIL import Image
 
 from crash.crowd import Answer, Customer, Wish, enter
 from crash.faults import all_ready
-from crash.verdict import judge, unsettled
+from crash.verdict import is_quiet, judge
 from devstack.credentials import SERVICES
-from devstack.datadir import DataDir
 from devstack.server import Server
-from devstack.stack import Options, Stack
+from devstack.stack import Stack, own_stack
 from kit.testing import eventually
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.asyncio(loop_scope="module")]
@@ -94,19 +92,19 @@ class System:
         return self.stack.service(service).child.log.read_text()
 
 
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with own_stack(tmp_path_factory.mktemp("away")) as stack:
+        yield stack
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    data = DataDir(Path(tmp_path_factory.mktemp("away")))
-    data.acquire()
-    stack = Stack(data, Options(base_port=None, twins_only=True))
-    await asyncio.to_thread(stack.start)
+async def system(stack: Stack) -> AsyncIterator[System]:
     async with httpx.AsyncClient(base_url=stack.addresses.url("twins"), trust_env=False) as twins:
         (await twins.put("/control/settings", json={"art": "flat"})).raise_for_status()
     customer = await enter(stack, 0)
     yield System(stack, customer)
     await customer.http.aclose()
-    await asyncio.to_thread(stack.stop)
-    data.release()
 
 
 class TestUnderLoad:
@@ -127,7 +125,7 @@ class TestUnderLoad:
             await all_ready(system.stack.parts)
             back = len(customer.accepted)
             await eventually(lambda: len(customer.accepted) >= back + 4, timeout=60)
-        await eventually(lambda: _is_quiet(system), timeout=120)
+        await eventually(lambda: is_quiet(system.stack), timeout=120)
 
         meanwhile = [answer for answer in (*seen, *customer.answers) if begins <= answer.at <= ends]
         assert _faults(outage, meanwhile) == []
@@ -143,7 +141,7 @@ class TestAtStart:
     async def test_services_that_start_before_every_server_wait_for_each_and_say_so(self, system: System) -> None:
         stack, infra = system.stack, system.stack.infra
         customer, before = system.customer, len(system.customer.answers)
-        await eventually(lambda: _is_quiet(system), timeout=120)
+        await eventually(lambda: is_quiet(system.stack), timeout=120)
         for part in (*stack.services, *infra.servers):
             await asyncio.to_thread(part.stop)
         logged = {name: len(system.log(name)) for name in SERVICES}
@@ -166,7 +164,7 @@ class TestAtStart:
         assert await _not_well(system, "generation") == {"redis", "s3"}
         await asyncio.to_thread(_start, infra.valkey)
         await asyncio.to_thread(_start, infra.s3)
-        await eventually(lambda: _is_quiet(system), timeout=120)
+        await eventually(lambda: is_quiet(system.stack), timeout=120)
 
         verdict = await judge(stack, [customer])
         assert verdict.faults == []
@@ -292,7 +290,3 @@ async def _watch(system: System) -> AsyncIterator[list[Answer]]:
             yield seen
         finally:
             stopping.set()
-
-
-async def _is_quiet(system: System) -> bool:
-    return not await unsettled(system.stack)

@@ -12,7 +12,7 @@ import pytest
 
 from crash.crowd import Customer, Wish, command, enter
 from crash.faults import all_ready
-from crash.verdict import judge, rows, unsettled
+from crash.verdict import is_quiet, judge, rows
 from devstack.stack import Stack, own_stack
 from kit.testing import eventually
 
@@ -53,7 +53,7 @@ class TestRestore:
             await all_ready(system.parts)
 
             await eventually(lambda goal=len(answered) + 5: _settled(system, goal), timeout=120)
-        await eventually(lambda: _is_quiet(system), timeout=120)
+        await eventually(lambda: is_quiet(system), timeout=120)
         verdict = await judge(system, [customer])
         await customer.http.aclose()
 
@@ -114,7 +114,3 @@ async def _settled(system: Stack, number: int) -> bool:
 
 async def _transactions(system: Stack) -> int:
     return (await rows(system, "billing", "SELECT count(*) FROM transactions"))[0][0]
-
-
-async def _is_quiet(system: Stack) -> bool:
-    return not await unsettled(system)

@@ -62,6 +62,11 @@ async def unsettled(stack: Stack) -> dict[str, int]:
     return left
 
 
+async def is_quiet(stack: Stack) -> bool:
+    """Whether nothing has to happen any more."""
+    return not await unsettled(stack)
+
+
 async def judge(stack: Stack, customers: list[Customer]) -> Verdict:
     """Every promise, one after the other."""
     verdict = Verdict()
