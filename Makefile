@@ -3,6 +3,8 @@
 
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
+# Without its bytecode every process compiles all that it imports, which takes it seconds; container images forbid it.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3` takes another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -69,7 +71,7 @@ check: lint types deps events-check env-check lock-check ## everything that need
 
 .PHONY: test test-fast test-crash
 test: $(INSTALLED) ## everything, against real servers
-	@$(PY) -m pytest -n auto --dist loadgroup --whole
+	@$(PY) -m pytest -n auto --dist loadgroup --no-loadscope-reorder --whole
 test-crash: $(INSTALLED) ## 1,000 jobs under 60 random kills, then a verdict (JOBS=, FAULTS=, SEED=, KAFKA_BROKERS=3)
 	@JOBS=$(JOBS) FAULTS=$(FAULTS) SEED=$(SEED) KAFKA_BROKERS=$(KAFKA_BROKERS) $(PY) tests/crash/random_kills.py
 test-fast: $(INSTALLED) ## what needs no server, for the inner loop
