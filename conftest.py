@@ -29,6 +29,16 @@ MUST_PASS = {
 }
 
 
+LONGEST_ID = 60
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A body of 70,000 bytes is named by its beginning and its length."""
+    if isinstance(val, str | bytes) and len(val) > LONGEST_ID:
+        return f"{val[:20]!r} of {len(val)}"
+    return None
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """One worker more than there are cores, because tests that kill servers wait a lot."""
     return (os.cpu_count() or 1) + 1
