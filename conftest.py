@@ -20,6 +20,9 @@ hypothesis.settings.load_profile("atelier")
 
 _INFRA = pytest.StashKey[Infra]()
 
+LONGEST_ID = 60
+ROOM_BYTES = 4 * 2**30  # twice what a run takes at most
+
 # The proofs under failure are the slowest, so they are the first to be skipped unnoticed.
 MUST_PASS = {
     "tests/crash/test_three_brokers.py": 8,
@@ -27,9 +30,6 @@ MUST_PASS = {
     "tests/crash/test_restore.py": 1,
     "tests/crash/test_away.py": 5,
 }
-
-
-LONGEST_ID = 60
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:
@@ -68,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, unless this is a worker or only pure tests are wanted."""
     if hasattr(config, "workerinput") or config.option.collectonly or "not connected" in config.option.markexpr:
         return
-    infra = Infra(Path(tempfile.mkdtemp(prefix="atelier-test-")))
+    infra = Infra(Path(tempfile.mkdtemp(prefix="atelier-test-", dir=_roomy_memory())))
     infra.start()
     config.stash[_INFRA] = infra
     Stack(
@@ -79,6 +79,13 @@ def pytest_configure(config: pytest.Config) -> None:
         s3_access_key=infra.s3.access_key,
         s3_secret_key=infra.s3.secret_key,
     ).to_environment()
+
+
+def _roomy_memory() -> Path | None:
+    """A file system in memory, if there is one with room: each test of a service copies a database of 300 files."""
+    memory = Path("/dev/shm")  # noqa: S108 - a directory of its own is made there
+    roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= ROOM_BYTES
+    return memory if roomy else None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
