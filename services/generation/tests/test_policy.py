@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from generation import policy
-from generation.catalogue import catalogue
+from generation.catalogue import Model, catalogue
 from generation.errors import Again, ProviderError, outcome_unknown
 from generation.policy import Cancel, Defer, FallBack, GiveUp, Limits, Situation
 from shared.failures import FailureClass
+from shared.prices import price_books
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LIMITS = Limits(attempts=3, retry_delay=timedelta(seconds=1), patience=timedelta(seconds=30))
@@ -82,3 +83,9 @@ class TestCatalogue:
     def test_cost_is_the_list_price_without_them_and_unknown_without_that(self) -> None:
         assert str(MODEL.cost("1024x1024", "standard", None)) == "0.0317"
         assert catalogue()["gpt-image-2.5-flare"].cost("1024x1024", "standard", None) is None
+
+    @pytest.mark.parametrize("model", [model for model in catalogue().values() if model.list_price_usd])
+    def test_list_prices_are_those_by_which_billing_estimates(self, model: Model) -> None:
+        newest = max(price_books().values(), key=lambda book: book.valid_from)
+
+        assert model.list_price_usd == newest.provider_usd[model.name].image
