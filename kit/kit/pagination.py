@@ -3,8 +3,8 @@
 import base64
 import binascii
 import json
-from collections.abc import Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel, Field
@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from kit.problems import Problem
 
 T = TypeVar("T")
+P = TypeVar("P", str, int)
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -30,38 +31,34 @@ CursorQuery = Annotated[
 ]
 
 
-def encode_cursor(*position: Any) -> str:
+def encode_cursor(position: str | int) -> str:
     """An opaque cursor that points behind ``position``."""
-    return base64.urlsafe_b64encode(json.dumps(position, default=str).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...]:
-    """The position inside a cursor, checked against ``types``. Raises Problem 422 when it is not one of ours."""
+def decode_cursor(cursor: str | None, kind: type[P]) -> P | None:
+    """The position inside a cursor; None without one: the first page. Raises Problem 422 when it is not one of ours."""
+    if not cursor:
+        return None
     try:
         position = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, RecursionError):
         position = None
-    well_formed = (
-        isinstance(position, list)
-        and len(position) == len(types)
-        and all(type(value) is wanted for value, wanted in zip(position, types, strict=True))
-        and all(map(_storable, position))
-    )
-    if not well_formed:
+    # not isinstance: true is no number here
+    if type(position) is not kind or not _storable(position):
         raise Problem(422, "invalid_cursor", "The cursor is not one that this list returned; start again without it.")
-    assert isinstance(position, list)
-    return tuple(position)
+    return position
 
 
-def _storable(value: Any) -> bool:
+def _storable(value: str | int) -> bool:
     """Whether PostgreSQL can compare with it: no NUL, no half of a surrogate pair, no number beyond a bigint."""
     if isinstance(value, str):
         return "\x00" not in value and not any("\ud800" <= character <= "\udfff" for character in value)
-    return not isinstance(value, int) or -(2**63) <= value < 2**63
+    return -(2**63) <= value < 2**63
 
 
-def page(rows: Sequence[T], limit: int, *, cursor_of: Any) -> Page[T]:
-    """Cut ``limit + 1`` rows to a page; ``cursor_of`` gives the cursor of a row."""
+def page(rows: Sequence[T], limit: int, *, position: Callable[[T], str | int]) -> Page[T]:
+    """Cut ``limit + 1`` rows to a page; ``position`` is what the rows are ordered by."""
     more = len(rows) > limit
     shown = list(rows[:limit])
-    return Page(data=shown, next_cursor=cursor_of(shown[-1]) if more else None)
+    return Page(data=shown, next_cursor=encode_cursor(position(shown[-1])) if more else None)

@@ -16,7 +16,7 @@ from billing.statements import credits_as_of, credits_of, holds_of, transactions
 from billing.terms import Terms
 from kit.http import ReadDep
 from kit.identity import CallerDep
-from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, encode_cursor, page
+from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
 from shared.ids import JobId
 from shared.prices import current_version
 
@@ -81,7 +81,7 @@ def make_router(terms: Terms, offers: Offers) -> APIRouter:
         cursor: CursorQuery = None,
     ) -> Page[TransactionView]:
         """Every movement of the caller's credits, newest first, with all ledger lines."""
-        before = decode_cursor(cursor, int)[0] if cursor else None
+        before = decode_cursor(cursor, int)
         rows = await transactions_of(
             session,
             account_id=caller.account_id,
@@ -92,7 +92,7 @@ def make_router(terms: Terms, offers: Offers) -> APIRouter:
             since=since,
             until=until,
         )
-        return page(rows, limit, cursor_of=lambda row: encode_cursor(row.wallet_version))
+        return page(rows, limit, position=lambda row: row.wallet_version)
 
     @router.get("/credits/holds", summary="List holds")
     async def list_holds(
@@ -104,9 +104,9 @@ def make_router(terms: Terms, offers: Offers) -> APIRouter:
         cursor: CursorQuery = None,
     ) -> Page[HoldView]:
         """What each of the caller's jobs holds or has cost, newest first, with the receipt of every item."""
-        before = decode_cursor(cursor, str)[0] if cursor else None
+        before = decode_cursor(cursor, str)
         rows = await holds_of(session, account_id=caller.account_id, before=before, limit=limit + 1, state=state)
-        return page(rows, limit, cursor_of=lambda row: encode_cursor(row.job_id))
+        return page(rows, limit, position=lambda row: row.job_id)
 
     @router.get(
         "/credits/statements/{month}",

@@ -20,7 +20,7 @@ from gateway.stream import Streams
 from gateway.timeline import tell
 from kit.database import after_commit
 from kit.http import ReadDep, WriteDep
-from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, encode_cursor, page
+from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
 from shared.ids import ApiKeyId, JobId
 
 MAX_WAIT_SECONDS = 60
@@ -133,11 +133,11 @@ def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None
         cursor: CursorQuery = None,
     ) -> Page[JobView]:
         """Your jobs, newest first."""
-        before = decode_cursor(cursor, str)[0] if cursor else None
+        before = decode_cursor(cursor, str)
         rows = await list_jobs(
             session, account_id=caller.account_id, status=status, kind=kind, before=before, limit=limit + 1
         )
-        return page([JobView.of(row) for row in rows], limit, cursor_of=lambda job: encode_cursor(job.id))
+        return page([JobView.of(row) for row in rows], limit, position=lambda job: job.id)
 
     @router.get("/jobs/{job_id}", summary="Read a job", tags=["jobs"])
     async def read_job(job_id: JobId, caller: AccountDep, session: ReadDep) -> JobView:
@@ -215,9 +215,9 @@ def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> 
         caller: AccountDep, session: ReadDep, limit: LimitQuery = DEFAULT_LIMIT, cursor: CursorQuery = None
     ) -> Page[Key]:
         """Your keys without their secrets, newest first; those that were revoked too."""
-        before = decode_cursor(cursor, str)[0] if cursor else None
+        before = decode_cursor(cursor, str)
         rows = await list_keys(session, account_id=caller.account_id, before=before, limit=limit + 1)
-        return page([Key.of(row) for row in rows], limit, cursor_of=lambda key: encode_cursor(key.id))
+        return page([Key.of(row) for row in rows], limit, position=lambda key: key.id)
 
     @router.delete("/api-keys/{key_id}", summary="Revoke an API key", tags=["account"], status_code=204)
     async def revoke_api_key(

@@ -8,7 +8,7 @@ from kit.database import ReadSession, WriteSession, after_commit
 from kit.http import ReadDep, WriteDep
 from kit.identity import CallerDep
 from kit.leases import LeaseWorker
-from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, encode_cursor, page
+from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
 from publishing.deliveries import attempts_of, get_delivery, list_deliveries, redeliver
 from publishing.errors import insufficient_scope
 from publishing.schemas import Delivery, DeliveryDetail, State, WebhookSecret
@@ -40,12 +40,12 @@ def make_router(signer: Signer, worker: LeaseWorker) -> APIRouter:
         cursor: CursorQuery = None,
     ) -> Page[Delivery]:
         """Where outcomes of the caller's jobs were sent, newest first."""
-        before = decode_cursor(cursor, str)[0] if cursor else None
+        before = decode_cursor(cursor, str)
         rows = await list_deliveries(
             session, account_id=caller.account_id, job_id=job_id, state=state, before=before, limit=limit + 1
         )
         shown = [Delivery.of(row) for row in rows]
-        return page(shown, limit, cursor_of=lambda delivery: encode_cursor(delivery.id))
+        return page(shown, limit, position=lambda delivery: delivery.id)
 
     @router.get("/deliveries/{delivery_id}", summary="Read a delivery", responses=NOT_FOUND)
     async def read_delivery(delivery_id: DeliveryId, caller: CallerDep, session: ReadDep) -> DeliveryDetail:

@@ -11,7 +11,7 @@ from kit.database import Database, ReadSession
 from kit.http import ReadDep
 from kit.idempotency import Fingerprint
 from kit.identity import CallerDep
-from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, encode_cursor, page
+from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
 from shared.ids import AssetId, JobId
 from storage.errors import asset_not_available, upload_too_large
 from storage.library import Links, get_asset, list_assets
@@ -52,12 +52,12 @@ def make_router(db: Database, links: Links, uploads: Uploads) -> APIRouter:
         cursor: CursorQuery = None,
     ) -> Page[Asset]:
         """The caller's stored pictures, newest first, with signed URLs."""
-        before = decode_cursor(cursor, str)[0] if cursor else None
+        before = decode_cursor(cursor, str)
         rows = await list_assets(
             session, account_id=caller.account_id, job_id=job_id, source=source, before=before, limit=limit + 1
         )
         assets = [Asset.of(row, links) for row in rows]
-        return page(assets, limit, cursor_of=lambda asset: encode_cursor(asset.id))
+        return page(assets, limit, position=lambda asset: asset.id)
 
     @router.get("/assets/{asset_id}", summary="Read an asset", responses=NOT_FOUND)
     async def read_asset(asset_id: AssetId, caller: CallerDep, session: ReadDep) -> AssetDetail:

@@ -18,7 +18,7 @@ from gateway.web.story import narrate
 from gateway.web.welcome import welcome
 from kit.database import ReadSession
 from kit.http import ReadDep
-from kit.pagination import decode_cursor, encode_cursor, page
+from kit.pagination import decode_cursor, page
 from shared.ids import JobId
 from shared.jobs import ImageInput
 from shared.prices import current_version, price_books
@@ -68,11 +68,11 @@ def make_router(pages: Pages) -> APIRouter:
         account = await _account_of(request, session)
         if account is None:
             return welcome(pages, return_to=request.url.path)
-        before = decode_cursor(after, str)[0] if after else None
+        before = decode_cursor(after, str)
         rows = await list_jobs(
             session, account_id=account.id, status=None, kind=None, before=before, limit=LISTED_JOBS + 1
         )
-        listed = page([JobView.of(row) for row in rows], LISTED_JOBS, cursor_of=lambda job: encode_cursor(job.id))
+        listed = page([JobView.of(row) for row in rows], LISTED_JOBS, position=lambda job: job.id)
         return pages.render(
             "jobs.html",
             account=account,
