@@ -42,7 +42,6 @@ class Holds:
             http_port=1,
             database_url=infra.postgres.create_database("billing", "billing"),
             kafka_bootstrap="none",
-            redis_url="redis://none",
             identity_public_key=IDENTITY.public_key,
             registration_credits=1_000_000,
         )

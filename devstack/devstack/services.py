@@ -88,6 +88,8 @@ def settings(
     wired = _everywhere(name, infra, addresses)
     if name != "gateway":
         wired["IDENTITY_PUBLIC_KEY"] = credentials.identity_public_key
+    if name in {"gateway", "generation"}:
+        wired["REDIS_URL"] = infra.valkey.url
     if name in {"generation", "storage"}:
         wired |= _object_store(infra)
     match name:
@@ -121,7 +123,6 @@ def _everywhere(name: str, infra: Infra, addresses: Addresses) -> dict[str, str]
         "DATABASE_URL": infra.postgres.url(name),
         "KAFKA_BOOTSTRAP": infra.kafka.bootstrap,
         "KAFKA_REPLICATION": str(infra.kafka.replication),
-        "REDIS_URL": infra.valkey.url,
     }
 
 

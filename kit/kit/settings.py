@@ -37,9 +37,6 @@ class ServiceSettings(BaseSettings):
     kafka_bootstrap: str = Field(description="Comma-separated `host:port` of Kafka brokers.")
     kafka_topic_prefix: str = Field(default="", description="Prepended to every topic and group name.")
     kafka_replication: int = Field(default=1, ge=1, description="Replication factor of topics that `migrate` makes.")
-    redis_url: SecretStr = Field(
-        description="`redis://:password@host:port/0`; progress and wake-ups only, never facts."
-    )
     otlp_endpoint: str | None = Field(default=None, description="OTLP/HTTP base URL for traces; unset: not exported.")
     log_format: Literal["json", "console"] = Field(default="json", description="Shape of log lines on stdout.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -61,6 +58,14 @@ class ServiceSettings(BaseSettings):
         if weak:
             raise ValueError(f"placeholder secrets are refused outside development: {', '.join(weak)}")
         return self
+
+
+class RedisSettings(ServiceSettings):
+    """Settings of a service that sends signals or listens to them."""
+
+    redis_url: SecretStr = Field(
+        description="`redis://:password@host:port/0`; progress and wake-ups only, never facts."
+    )
 
 
 class S3Settings(ServiceSettings):

@@ -40,7 +40,6 @@ async def toy(infra: Infra) -> AsyncIterator[Service]:
     own = Stack(
         postgres_url=infra.postgres.admin_dsn,
         kafka_bootstrap=infra.kafka.bootstrap,
-        redis_url="redis://127.0.0.1:1/0",
         s3_url="",
         s3_access_key="",
         s3_secret_key="",

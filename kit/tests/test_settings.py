@@ -13,7 +13,6 @@ COMPLETE = {
     "TOY_HTTP_PORT": "8100",
     "TOY_DATABASE_URL": "postgresql+asyncpg://toy:s3same@127.0.0.1/toy",
     "TOY_KAFKA_BOOTSTRAP": "127.0.0.1:9092",
-    "TOY_REDIS_URL": "redis://:s3same@127.0.0.1:6379/0",
 }
 
 
@@ -37,13 +36,13 @@ def test_a_complete_environment_is_production_with_careful_defaults() -> None:
 
 
 def test_every_missing_variable_is_named_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("TOY_REDIS_URL")
+    monkeypatch.delenv("TOY_KAFKA_BOOTSTRAP")
     monkeypatch.delenv("TOY_HTTP_PORT")
 
     with pytest.raises(ConfigurationError) as caught:
         load(ToySettings)
 
-    assert str(caught.value).splitlines() == ["TOY_HTTP_PORT: Field required", "TOY_REDIS_URL: Field required"]
+    assert str(caught.value).splitlines() == ["TOY_HTTP_PORT: Field required", "TOY_KAFKA_BOOTSTRAP: Field required"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     [
         ("TOY_DATABASE_URL", ""),
         ("TOY_DATABASE_URL", "postgresql+asyncpg://toy:changeme@127.0.0.1/toy"),
-        ("TOY_REDIS_URL", "redis://:Change-Me@127.0.0.1:6379/0"),
+        ("TOY_DATABASE_URL", "postgresql+asyncpg://toy:Change-Me@127.0.0.1/toy"),
     ],
 )
 def test_a_placeholder_secret_is_refused_outside_development(
@@ -112,4 +111,4 @@ def test_no_fault_and_no_picture_of_the_settings_shows_a_secret(monkeypatch: pyt
 def test_settings_do_not_change() -> None:
     settings: Any = load(ToySettings)
     with pytest.raises(ValueError, match="frozen"):
-        settings.redis_url = SecretStr("")
+        settings.database_url = SecretStr("")

@@ -213,8 +213,9 @@ def wiring(name: str, stack: Stack, database_url: str, port: int) -> dict[str, s
         "DATABASE_URL": database_url,
         "KAFKA_BOOTSTRAP": stack.kafka_bootstrap,
         "KAFKA_TOPIC_PREFIX": f"t{uuid.uuid4().hex[:12]}.",
-        "REDIS_URL": stack.redis_url,
     }
+    if name in {"gateway", "generation"}:
+        servers["REDIS_URL"] = stack.redis_url
     if name in {"generation", "storage"}:
         servers |= {
             "S3_URL": stack.s3_url,

@@ -20,7 +20,7 @@ from kit import migrations
 from kit.blobs import Blobs
 from kit.database import Database
 from kit.service import Service
-from kit.settings import S3Settings, ServiceSettings
+from kit.settings import RedisSettings, S3Settings, ServiceSettings
 from kit.testing.identity import IDENTITY
 
 VARIABLE = "ATELIER_TEST_STACK"
@@ -118,11 +118,12 @@ async def service(
         "http_port": 1,
         "kafka_bootstrap": stack.kafka_bootstrap,
         "kafka_topic_prefix": f"t{run}.",
-        "redis_url": stack.redis_url,
         "log_level": "WARNING",
     }
     if "identity_public_key" in settings_class.model_fields:
         values["identity_public_key"] = IDENTITY.public_key
+    if issubclass(settings_class, RedisSettings):
+        values["redis_url"] = stack.redis_url
     if issubclass(settings_class, S3Settings):
         values |= {
             "s3_url": stack.s3_url,

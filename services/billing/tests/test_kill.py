@@ -62,7 +62,6 @@ class Lives:
             "BILLING_HTTP_PORT": "1",
             "BILLING_DATABASE_URL": settings.database_url.get_secret_value(),
             "BILLING_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-            "BILLING_REDIS_URL": settings.redis_url.get_secret_value(),
             "BILLING_IDENTITY_PUBLIC_KEY": settings.identity_public_key,
             "BILLING_REGISTRATION_CREDITS": str(CREDITS),
         }

@@ -7,13 +7,13 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from generation.catalogue import catalogue
-from kit.settings import S3Settings
+from kit.settings import RedisSettings, S3Settings
 
 MARGIN = timedelta(seconds=30)
 """What a lease must outlast the provider's timeout by, to write a result that arrives at the last moment."""
 
 
-class GenerationSettings(S3Settings):
+class GenerationSettings(RedisSettings, S3Settings):
     """What generation needs to know of its surroundings."""
 
     model_config = SettingsConfigDict(env_prefix="GENERATION_", frozen=True, extra="ignore")

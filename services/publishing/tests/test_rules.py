@@ -60,7 +60,6 @@ def settings(**changes: object) -> PublishingSettings:
         "http_port": 8104,
         "database_url": "postgresql+asyncpg://publishing:x@127.0.0.1/publishing",
         "kafka_bootstrap": "127.0.0.1:9092",
-        "redis_url": "redis://127.0.0.1",
         "identity_public_key": "AAAA",
         "seal_private_key": "AAAA",
         "signing_master_secret": "a master secret that is long enough",

@@ -1,7 +1,6 @@
 """An announced artifact becomes an asset exactly once, and only when S3 holds its bytes."""
 
 import pytest
-from pydantic import SecretStr
 
 from kit.service import Service
 from kit.testing import emitted, eventually, records
@@ -170,9 +169,8 @@ class TestBadDays:
         assert await emitted(storage.db) == []
         assert (await rows(ASSETS))[0]["state"] == "registering"
 
-    async def test_a_service_starts_while_everything_but_the_database_is_away(self, storage, working, rows) -> None:
-        nowhere = {"s3_url": "http://127.0.0.1:1", "redis_url": SecretStr("redis://127.0.0.1:1/0")}
-        away = build(storage.settings.model_copy(update=nowhere))
+    async def test_a_service_starts_while_s3_is_away(self, storage, working, rows) -> None:
+        away = build(storage.settings.model_copy(update={"s3_url": "http://127.0.0.1:1"}))
 
         async with working(away):
             assert await rows(ASSETS) == []

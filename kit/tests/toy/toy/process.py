@@ -26,7 +26,6 @@ def environment(settings: ToySettings, **overrides: str) -> dict[str, str]:
         "TOY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
         "TOY_KAFKA_TOPIC_PREFIX": settings.kafka_topic_prefix,
         "TOY_KAFKA_REPLICATION": str(settings.kafka_replication),
-        "TOY_REDIS_URL": settings.redis_url.get_secret_value(),
         "TOY_LOG_LEVEL": "WARNING",
     }
     outside = {name: value for name, value in os.environ.items() if not name.startswith("TOY_")}

@@ -12,7 +12,7 @@ from kit.settings import ConfigurationError
 from shared.ids import new_id
 
 # What every service must be told.
-REST = {"database_url": "x", "kafka_bootstrap": "x", "redis_url": "x", "http_port": 1, "identity_public_key": "x"}
+REST = {"database_url": "x", "kafka_bootstrap": "x", "http_port": 1, "identity_public_key": "x"}
 
 
 class TestPack:
