@@ -6,6 +6,7 @@ API, consumer, relay and workers are roles of one process; ``serve --roles`` run
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -168,6 +169,8 @@ class Service:
             server_header=False,
         )
         self._server = _Server(config, self)
+        # What there is by now, mostly code, stays; every full collection would stop the service to look through it.
+        gc.freeze()
         await self._server.serve()
         if self._dead_role:
             raise RoleDiedError(f"the role {self._dead_role} died of an error it does not know; see role.died above")
