@@ -155,8 +155,9 @@ class Edge:
         with metrics.BATCH_SECONDS.labels(self._service).time():
             async with AsyncExitStack() as spans, self._db.write() as session:
                 fresh = await self._claim(session, messages, outcomes, replaying=replaying)
-                for message in fresh:
-                    self._trace(message, spans)
+                if tracing.exporting():
+                    for message in fresh:
+                        self._trace(message, spans)
                 calls = waves(fresh)
                 if self._lock is not None and len(calls) > 1:
                     # each wave locks in id order, but two waves together would not: other writers would deadlock

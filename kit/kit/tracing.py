@@ -32,6 +32,11 @@ def configure(service: str, endpoint: str | None) -> None:
     trace.set_tracer_provider(provider)
 
 
+def exporting() -> bool:
+    """Whether spans are recorded at all."""
+    return isinstance(trace.get_tracer_provider(), TracerProvider)
+
+
 def shutdown() -> None:
     """Send what is buffered."""
     provider = trace.get_tracer_provider()
