@@ -11,6 +11,7 @@ import pytest
 
 # Imported here, or pytest would take the directory `twins/` for the package when it collects `twins/tests`.
 import twins  # noqa: F401
+from devstack.datadir import DataDir
 from devstack.infra import Infra
 from kit.testing import Stack
 
@@ -21,6 +22,7 @@ hypothesis.settings.load_profile("atelier")
 _INFRA = pytest.StashKey[Infra]()
 
 LONGEST_ID = 60
+PREFIX = "atelier-test-"
 ROOM_BYTES = 2**30  # a run takes a sixth of it
 
 # The proofs under failure are the slowest, so they are the first to be skipped unnoticed.
@@ -68,7 +70,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, unless this is a worker or only pure tests are wanted."""
     if hasattr(config, "workerinput") or config.option.collectonly or "not connected" in config.option.markexpr:
         return
-    infra = Infra(Path(tempfile.mkdtemp(prefix="atelier-test-", dir=_roomy_memory())))
+    data = _data_dir()
+    infra = Infra(data.path)
     infra.start()
     config.stash[_INFRA] = infra
     Stack(
@@ -81,11 +84,16 @@ def pytest_configure(config: pytest.Config) -> None:
     ).to_environment()
 
 
-def _roomy_memory() -> Path | None:
-    """A file system in memory, if there is one with room: each test of a service copies a database of 300 files."""
-    memory = Path("/dev/shm")  # noqa: S108 - a directory of its own is made there
+def _data_dir() -> DataDir:
+    """In memory if there is room, because each test of a service copies a database of 300 files; else on disk."""
+    memory, disk = Path("/dev/shm"), Path(tempfile.gettempdir())  # noqa: S108 - a directory of its own is made there
+    for lock in (*memory.glob(f"{PREFIX}*/run.lock"), *disk.glob(f"{PREFIX}*/run.lock")):
+        if os.access(lock, os.W_OK) and DataDir(lock.parent).running() is None:
+            shutil.rmtree(lock.parent, ignore_errors=True)  # a run that was killed left it
     roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= ROOM_BYTES
-    return memory if roomy else None
+    data = DataDir(Path(tempfile.mkdtemp(prefix=PREFIX, dir=memory if roomy else disk)))
+    data.acquire()
+    return data
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
