@@ -37,13 +37,7 @@ def infra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Infra]:
 @pytest.fixture
 async def toy(infra: Infra) -> AsyncIterator[Service]:
     """The toy service on servers that nobody else uses."""
-    own = Stack(
-        postgres_url=infra.postgres.admin_dsn,
-        kafka_bootstrap=infra.kafka.bootstrap,
-        s3_url="",
-        s3_access_key="",
-        s3_secret_key="",
-    )
+    own = Stack(postgres_url=infra.postgres.admin_dsn, kafka_bootstrap=infra.kafka.bootstrap)
     async with testing.service("toy", ToySettings, build, own) as service:
         await make_topics(service)
         yield service

@@ -43,13 +43,7 @@ def infra(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Infra]:
 @pytest.fixture
 async def toy(infra: Infra) -> AsyncIterator[Service]:
     """The toy service, every topic of it on all three brokers, all of which run."""
-    own = Stack(
-        postgres_url=infra.postgres.admin_dsn,
-        kafka_bootstrap=infra.kafka.bootstrap,
-        s3_url="",
-        s3_access_key="",
-        s3_secret_key="",
-    )
+    own = Stack(postgres_url=infra.postgres.admin_dsn, kafka_bootstrap=infra.kafka.bootstrap)
     more = {"kafka_replication": 3, "outbox_keep": timedelta(hours=1)}
     async with testing.service("toy", ToySettings, build, own, **more) as service:
         await make_topics(service)

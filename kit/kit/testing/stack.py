@@ -28,14 +28,17 @@ VARIABLE = "ATELIER_TEST_STACK"
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """Addresses of the servers of this test run. ``postgres_url`` is that of the maintenance database."""
+    """Addresses of the servers of a test run, empty where it has none.
+
+    ``postgres_url`` is that of the maintenance database.
+    """
 
     postgres_url: str
     kafka_bootstrap: str
-    redis_url: str
-    s3_url: str
-    s3_access_key: str
-    s3_secret_key: str
+    redis_url: str = ""
+    s3_url: str = ""
+    s3_access_key: str = ""
+    s3_secret_key: str = ""
 
     def to_environment(self) -> None:
         """Hand the addresses to worker processes."""
