@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from typing import Self
 
 from bench.figures import percentile
-from bench.load import AtelierSide, PeerSide, in_turn, post, until_done
+from bench.load import AtelierSide, PeerSide, in_turn, in_turn_by_books, post, until_done
 from bench.peer.programs import Peer
 from bench.servers import Atelier, Bundle, infra_cpu_seconds
 from devstack.infra import Infra
@@ -59,8 +59,7 @@ class Race:
             thaw(side.system)
             await complete(side, WARM_UP)
             figures |= {f"{name}: {figure}": value for figure, value in (await self._measure(side)).items()}
-            if isinstance(side, AtelierSide):
-                figures |= await alone(side)
+            figures |= {f"{name}: {figure}": value for figure, value in (await alone(side)).items()}
             freeze(side.system)
         for figure in ("accepted, jobs/s", "completed, jobs/s"):
             figures[f"{figure}: Atelier / peer"] = figures[f"Atelier: {figure}"] / figures[f"peer: {figure}"]
@@ -100,12 +99,16 @@ async def complete(side: AnySide, jobs: int, *, keys: Sequence[str] | None = Non
     return await until_done(side, before + jobs)
 
 
-async def alone(side: AtelierSide) -> dict[str, float]:
+async def alone(side: AnySide) -> dict[str, float]:
     """Jobs that have the system for themselves, from POST to done as the customer sees it."""
-    times = await in_turn(side.port, side.body, keys=side.keys[:10] * (ALONE // 10))
+    keys = side.keys[:10] * (ALONE // 10)
+    if isinstance(side, AtelierSide):
+        times = await in_turn(side.port, side.body, keys=keys)
+    else:
+        times = await in_turn_by_books(side, keys=keys)
     return {
-        "Atelier: POST to done when idle, p50, ms": percentile(times, 0.5),
-        "Atelier: POST to done when idle, p99, ms": percentile(times, 0.99),
+        "POST to done when idle, p50, ms": percentile(times, 0.5),
+        "POST to done when idle, p99, ms": percentile(times, 0.99),
     }
 
 
