@@ -41,7 +41,9 @@ _CLAIM = text(
     " FROM unnest(CAST(:ids AS uuid[]), CAST(:id_topics AS text[]), CAST(:id_keys AS text[])) AS e(id, topic, key)"
     " WHERE NOT EXISTS (SELECT FROM blocked b WHERE b.topic = e.topic AND b.key = e.key)"
     " ON CONFLICT DO NOTHING RETURNING event_id"
-    ") SELECT event_id, NULL AS topic, NULL AS key FROM claimed UNION ALL SELECT NULL, topic, key FROM blocked"
+    ") SELECT e.id AS event_id, NULL AS topic, NULL AS key FROM unnest(CAST(:ids AS uuid[])) AS e(id)"
+    " WHERE NOT EXISTS (SELECT FROM claimed c WHERE c.event_id = e.id)"
+    " UNION ALL SELECT NULL, topic, key FROM blocked"
 )
 
 Transaction = Callable[[WriteSession], Awaitable[None]]
@@ -177,23 +179,23 @@ class Edge:
         The rest is a duplicate, or becomes a letter: what cannot be decoded, and what waits behind a letter.
         """
         wanted = _decodable(messages)
-        blocked, claimed = await _ask(session, set() if replaying else {message.key for message in messages}, wanted)
+        blocked, known = await _ask(session, set() if replaying else {message.key for message in messages}, wanted)
         fresh, letters = [], []
         for message in messages:
             if message.key in blocked:
                 letters.append(dead_letters.letter(message.record, message.type, state="parked"))
                 outcomes[message.type, "parked"] += 1
-            elif message.event is None:
+            elif message.event_id is None:
                 blocked.add(message.key)
                 letters.append(dead_letters.letter(message.record, message.type, state="dead", error=message.fault))
                 outcomes[message.type, "dead"] += 1
                 self._tell(message, message.fault)
-            elif message.event_id in claimed:
-                claimed.remove(message.event_id)
+            elif message.event_id in known:
+                outcomes[message.type, "duplicate"] += 1
+            else:
+                known.add(message.event_id)
                 fresh.append(message)
                 outcomes[message.type, "done"] += 1
-            else:
-                outcomes[message.type, "duplicate"] += 1
         await dead_letters.store(session, letters)
         return fresh
 
@@ -268,15 +270,18 @@ def _decodable(messages: Iterable[Message]) -> list[Message]:
 async def _ask(
     session: WriteSession, keys: Collection[tuple[str, str]], wanted: Iterable[Message]
 ) -> tuple[set[tuple[str, str]], set[UUID]]:
-    """Which of ``keys`` wait behind a letter, and the ids of other messages that the inbox knows only now."""
+    """Which of ``keys`` wait behind a letter, and the ids that did not enter the inbox.
+
+    Those are in it already, or wait behind a letter: mostly none, so there is little to send back and to read.
+    """
     topics, names = zip(*keys, strict=True) if keys else ((), ())
     # sorted, so that two members which insert the same ids never deadlock
     claims = sorted((message.event_id, *message.key) for message in wanted if message.event_id)
     ids, id_topics, id_keys = zip(*claims, strict=True) if claims else ((), (), ())
     parameters = {"topics": topics, "keys": names, "ids": ids, "id_topics": id_topics, "id_keys": id_keys}
     rows = (await session.execute(_CLAIM, {name: list(values) for name, values in parameters.items()})).all()
-    claimed = {row.event_id for row in rows if row.event_id is not None}
-    return {(row.topic, row.key) for row in rows if row.event_id is None}, claimed
+    known = {row.event_id for row in rows if row.event_id is not None}
+    return {(row.topic, row.key) for row in rows if row.event_id is None}, known
 
 
 def waves(messages: Iterable[Message]) -> list[list[Message]]:
