@@ -2,7 +2,7 @@
 
 What was looked up is remembered for a few seconds, so that a busy caller costs no query per request. Ending a key in
 this process counts at once, in other processes within those seconds. Looking up is what a stranger can make us do, so
-it is limited by address; the requests of who is known are limited by account.
+it is limited by address unless the caller proves to be known; the requests of who is known are limited by account.
 """
 
 import hmac
@@ -82,6 +82,7 @@ class Authenticator:
         self.limit_address(request)
         caller = await find(token)
         if caller is not None:
+            self._addresses.give_back(address_of(request))  # behind it may be a product with thousands of customers
             if len(self._known) >= MAX_REMEMBERED:
                 self._known.clear()
             self._known[digest(token)] = caller, time.monotonic() + self._remember_seconds

@@ -50,6 +50,11 @@ class RateLimiter:
         bucket.tokens -= 1
         return self._headers(bucket)
 
+    def give_back(self, name: str) -> None:
+        """The last request of this name shall not count after all."""
+        if bucket := self._buckets.get(name):
+            bucket.tokens += 1  # what is above the burst goes with the next request
+
     def _headers(self, bucket: _Bucket) -> dict[str, str]:
         return {
             "RateLimit-Limit": str(self._burst),

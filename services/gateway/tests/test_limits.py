@@ -57,6 +57,13 @@ class TestStrangers:
         assert strangers[3].status_code == 429
         assert known.status_code == 200
 
+    async def test_a_product_may_use_any_number_of_valid_keys_from_one_address(self, gateway, customer):
+        async with gateway.db.write() as session:
+            keys = [await create_key(session, account_id=customer.account_id, name=f"{n}") for n in range(6)]
+
+        for key in keys:
+            assert (await customer.http.get("/v1/me", headers=bearer(key.secret))).status_code == 200
+
     async def test_behind_a_proxy_every_client_has_an_address_of_its_own(self, http):
         first, second = ({"X-Forwarded-For": f"203.0.113.{number}"} for number in (1, 2))
 
