@@ -60,6 +60,7 @@ class Consumer:
         self._subscriber: Any = None
         self._in_work: Counter[TopicPartition] = Counter()
         self._answered = True
+        self._broken: KafkaError | None = None
 
     @property
     def assigned(self) -> bool:
@@ -107,12 +108,14 @@ class Consumer:
             no_reply=True,
         )
         self._subscriber(self._deliver)
-        self._subscriber.get_msg = _poll
+        self._subscriber.get_msg = self._poll
+        self._broken = None
         try:
             await broker.start()
-            while True:
+            while self._broken is None:
                 await self._measure_lag()
                 await asyncio.sleep(LAG_SECONDS)
+            raise self._broken
         finally:
             await asyncio.shield(broker.stop())
 
@@ -125,6 +128,19 @@ class Consumer:
             self._in_work = Counter()
         if len(records) < MAX_CHUNK:
             await pacing.rest_after(len(records))
+
+    async def _poll(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
+        """Records as soon as there are any; FastStream's own way sleeps after every empty poll, which costs each hop.
+
+        What is raised here is no passing outage: aiokafka's member of the group has died of something it did not
+        foresee. FastStream would ask it again for ever, without a word.
+        """
+        try:
+            found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_CHUNK)
+        except KafkaError as error:
+            self._broken = error
+            raise
+        return tuple(chain.from_iterable(found.values()))
 
     async def _parse(self, records: tuple[ConsumerRecord, ...]) -> StreamMessage[Any]:
         """Keep records as they are: the edge reads headers itself, and a malformed one must not fail its batch."""
@@ -161,12 +177,6 @@ class Consumer:
             partition: max(0, ends[partition] - await consumer.position(partition) + self._in_work[partition])
             for partition in assigned
         }
-
-
-async def _poll(consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
-    """Records as soon as there are any; FastStream's own way sleeps after every empty poll, which costs each hop."""
-    found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_CHUNK)
-    return tuple(chain.from_iterable(found.values()))
 
 
 async def _raw(message: StreamMessage[Any]) -> Any:

@@ -32,6 +32,10 @@ async def emit(toy: Service, *events: Event) -> None:
             outbox.add(session, event)
 
 
+async def _handler_is_closed() -> None:
+    raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+
 async def settle(toy: Service) -> None:
     """Run the toy until everything is sent and acknowledged."""
     async with toy.running():
@@ -65,6 +69,23 @@ async def blocked_batches(toy: Service) -> int:
             " WHERE datname = current_database())"
         )
         return int((await session.execute(query)).scalar_one())
+
+
+class TestMember:
+    async def test_one_that_died_of_something_unforeseen_is_replaced(self, toy_on_kafka: Service) -> None:
+        """As after an outage in which aiokafka wrote to a connection that uvloop had closed."""
+        toy = toy_on_kafka
+        async with toy.running():
+            await eventually(lambda: toy.consumer.assigned, timeout=30)
+            coordinator = toy.consumer._subscriber.consumer._coordinator
+            coordinator.ensure_coordinator_known = _handler_is_closed
+            coordinator.request_rejoin()
+            await eventually(coordinator._coordination_task.done)
+            await emit(toy, MarkMade(thing="a"))
+
+            await eventually(lambda: _counted(toy, 1), timeout=40)
+
+        assert await counts(toy) == {"a": 1}
 
 
 class TestAcknowledgement:
