@@ -70,8 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the servers, unless this is a worker or only pure tests are wanted."""
     if hasattr(config, "workerinput") or config.option.collectonly or "not connected" in config.option.markexpr:
         return
-    data = _data_dir()
-    infra = Infra(data.path)
+    infra = Infra(_data_dir())
     infra.start()
     config.stash[_INFRA] = infra
     Stack(
@@ -84,8 +83,11 @@ def pytest_configure(config: pytest.Config) -> None:
     ).to_environment()
 
 
-def _data_dir() -> DataDir:
-    """In memory if there is room, because each test of a service copies a database of 300 files; else on disk."""
+def _data_dir() -> Path:
+    """In memory if there is room, because each test of a service copies a database of 300 files; else on disk.
+
+    It is locked until the end of this process.
+    """
     memory, disk = Path("/dev/shm"), Path(tempfile.gettempdir())  # noqa: S108 - a directory of its own is made there
     for lock in (*memory.glob(f"{PREFIX}*/run.lock"), *disk.glob(f"{PREFIX}*/run.lock")):
         if os.access(lock, os.W_OK) and DataDir(lock.parent).running() is None:
@@ -93,7 +95,7 @@ def _data_dir() -> DataDir:
     roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= ROOM_BYTES
     data = DataDir(Path(tempfile.mkdtemp(prefix=PREFIX, dir=memory if roomy else disk)))
     data.acquire()
-    return data
+    return data.path
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

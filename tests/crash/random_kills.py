@@ -22,9 +22,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import httpx
-
-from crash.crowd import Customer, Wish, enter, wishes
+from crash.crowd import Customer, Wish, enter, flat_pictures, wishes
 from crash.faults import Fault, Injector, all_ready, schedule, targets
 from crash.verdict import Verdict, judge, unsettled
 from devstack.display import say
@@ -45,8 +43,7 @@ SETTINGS = {
 
 async def run(stack: Stack, *, jobs: int, seed: int, faults: list[Fault], settle_seconds: float) -> Verdict:
     """The crowd and the faults side by side, the time to settle, the verdict."""
-    async with httpx.AsyncClient(base_url=stack.addresses.url("twins"), trust_env=False) as twins:
-        (await twins.put("/control/settings", json={"art": "flat"})).raise_for_status()
+    await flat_pictures(stack)
     customers = [await enter(stack, number) for number in range(CUSTOMERS)]
     injector = Injector(stack, faults)
     seconds = faults[-1].at + HEADSTART_SECONDS if faults else 30.0

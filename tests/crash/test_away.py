@@ -20,7 +20,7 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from crash.crowd import Answer, Customer, Wish, enter
+from crash.crowd import Answer, Customer, Wish, enter, flat_pictures
 from crash.faults import all_ready
 from crash.verdict import is_quiet, judge
 from devstack.credentials import SERVICES
@@ -100,8 +100,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def system(stack: Stack) -> AsyncIterator[System]:
-    async with httpx.AsyncClient(base_url=stack.addresses.url("twins"), trust_env=False) as twins:
-        (await twins.put("/control/settings", json={"art": "flat"})).raise_for_status()
+    await flat_pictures(stack)
     customer = await enter(stack, 0)
     yield System(stack, customer)
     await customer.http.aclose()
