@@ -141,7 +141,7 @@ class TestRefused:
         [
             lambda body: (body, signed(body, secret="whsec_forged")),
             lambda body: (body, signed(body, age=301)),
-            lambda body: (body, signed(body, age=-301)),
+            lambda body: (body, signed(body, age=-360)),
             lambda body: (body[: len(body) // 2], signed(body)),
             lambda body: (body.replace(b"cs_1", b"cs_2"), signed(body)),
             lambda body: (body + b" ", signed(body)),
