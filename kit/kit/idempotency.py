@@ -11,18 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, select, text, tuple_, update
+from sqlalchemy import select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from kit.database import ReadSession, WriteSession
 from kit.problems import Problem
-from kit.sql import affected
 from kit.tables import idempotency_keys as table
 
 MAX_KEY_LENGTH = 255
 KEY_FORM = r"^[!-~]([ -~]*[!-~])?$"
 """Printable ASCII without spaces around it, as a header carries it unharmed."""
-KEEP_DAYS = 7
 
 _CLAIM = text(
     "INSERT INTO idempotency_keys (scope, key, input_hash, response)"
@@ -134,9 +132,3 @@ async def store(session: WriteSession, use: Fingerprint, response: dict[str, Any
     await session.execute(
         update(table).where(table.c.scope == use.scope, table.c.key == use.key).values(response=response)
     )
-
-
-async def prune(session: WriteSession) -> int:
-    """Delete keys older than seven days."""
-    old = table.c.created_at < func.now() - func.make_interval(0, 0, 0, KEEP_DAYS)
-    return await affected(session, delete(table).where(old))

@@ -84,9 +84,3 @@ async def resend(session: WriteSession, *, since_seconds: float) -> int:
     columns = ("topic", "key", "headers", "value")
     again = select(*(kept.c[name] for name in columns)).order_by(kept.c.id)
     return await affected(session, insert(outbox).from_select(columns, again))
-
-
-async def prune(session: WriteSession, *, keep_seconds: float) -> int:
-    """Delete kept events that were sent longer ago than ``keep_seconds``."""
-    old = outbox.c.sent_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, keep_seconds)
-    return await affected(session, delete(outbox).where(old))

@@ -19,13 +19,14 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import MetaData
 
-from kit import health, http, idempotency, inbox, invariants, outbox, tracing
+from kit import health, http, invariants, outbox, tracing
 from kit.consumer import Consumer
 from kit.database import Database
 from kit.edge import Edge, Lock
 from kit.identity import Verifier
 from kit.invariants import Invariant
 from kit.relay import Relay
+from kit.retention import Retention, Rule, kernel_rules
 from kit.settings import ServiceSettings
 from kit.subscriptions import Subscription, topics_of
 from shared.contract import Topic
@@ -33,7 +34,6 @@ from shared.contract import Topic
 log = structlog.get_logger()
 
 ROLES = ("api", "consumer", "relay", "worker")
-HOUSEKEEPING_SECONDS = 3600.0
 KEEP_ALIVE_SECONDS = 30
 """Idle connections stay open for longer than clients keep theirs, so that none is closed under a request."""
 
@@ -74,6 +74,7 @@ class Service:
     subscriptions: Sequence[Subscription] = ()
     lock: Lock | None = None
     workers: Sequence[Worker] = ()
+    retention: Sequence[Rule] = ()
     invariants: Sequence[Invariant] = ()
     background: Sequence[Background] = ()
     on_start: Sequence[Background] = ()
@@ -108,6 +109,8 @@ class Service:
         )
         self.db.before_commit(outbox.flush)
         self.db.on_write(lambda session: self.relay.wake(n) if (n := session.info.pop("outbox_written", 0)) else None)
+        rules = (*kernel_rules(outbox_keep=settings.outbox_keep), *self.retention)
+        self.all_workers = (*self.workers, Retention(self.db, rules))
         self.all_invariants = (*invariants.KERNEL, *self.invariants)
 
     @property
@@ -120,10 +123,15 @@ class Service:
         """Topics that this service reads."""
         return topics_of(self.subscriptions)
 
+    @property
+    def consumes(self) -> bool:
+        """Whether this process is to be a member of the service's consumer group."""
+        return "consumer" in self.roles and bool(self.subscriptions)
+
     def degraded_checks(self) -> dict[str, bool]:
         """Whether the roles of this process do their work, and what they can do without is there; for ``/health``."""
         checks = {name: check() for name, check in self.checks.items()}
-        if "consumer" in self.roles and self.subscriptions:
+        if self.consumes:
             checks["consumer"] = self.consumer.assigned
         if "relay" in self.roles:
             checks["relay"] = self.relay.active
@@ -185,11 +193,10 @@ class Service:
         """Run the roles of this process while the block runs, then stop them in order."""
         for start in self.on_start:
             await start()
-        producing = [self._spawn(worker.run, worker.name) for worker in self.workers if "worker" in self.roles]
-        if "consumer" in self.roles and self.subscriptions:
+        producing = [self._spawn(worker.run, worker.name) for worker in self.all_workers if "worker" in self.roles]
+        if self.consumes:
             producing.append(self._spawn(self.consumer.run, "consumer"))
         if "worker" in self.roles:
-            producing.append(self._spawn(self._keep_house, "housekeeping"))
             watch = partial(invariants.watch, self.db, self.all_invariants, service=self.name)
             producing.append(self._spawn(watch, "invariants"))
         producing += [self._spawn(task, "background") for task in self.background]
@@ -201,7 +208,7 @@ class Service:
             self.stopping = True
             await _cancel(producing)
             drain = self.settings.drain_timeout.total_seconds()
-            await asyncio.gather(*(worker.drain(drain) for worker in self.workers))
+            await asyncio.gather(*(worker.drain(drain) for worker in self.all_workers))
             if relay is not None:
                 await self._send_the_rest()
                 await _cancel([relay])
@@ -237,18 +244,6 @@ class Service:
                     if not waiting or not self.relay.active:
                         return
                     await asyncio.sleep(0.02)
-
-    async def _keep_house(self) -> None:
-        """Prune the kernel's tables by their retention."""
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            try:
-                async with self.db.write() as session:
-                    await inbox.prune(session)
-                    await idempotency.prune(session)
-                    await outbox.prune(session, keep_seconds=self.settings.outbox_keep.total_seconds())
-            except Exception as error:
-                log.warning("housekeeping.skipped", reason=repr(error))
 
 
 class _Server(uvicorn.Server):

@@ -1,6 +1,7 @@
 """Replays with the same Idempotency-Key: one effect, one answer, whoever comes at the same moment."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import func, select, text, update
 from kit import idempotency
 from kit.idempotency import Fingerprint, fingerprint
 from kit.problems import Problem
+from kit.retention import Retention, kernel_rules
 from kit.service import Service
 from kit.tables import idempotency_keys
 from toy.reading import counts
@@ -88,7 +90,9 @@ class TestRetention:
             old = update(idempotency_keys).where(idempotency_keys.c.key == "old")
             await session.execute(old.values(created_at=func.now() - text("interval '7 days 1 minute'")))
 
-            assert await idempotency.prune(session) == 1
+        await Retention(toy.db, kernel_rules(outbox_keep=timedelta())).sweep(datetime.now(UTC))
+
+        async with toy.db.read() as session:
             assert (await session.execute(select(idempotency_keys.c.key))).scalars().all() == ["new"]
 
 

@@ -1,18 +1,21 @@
 """The producer edge on Apache Kafka: what was committed is sent, in order per key, whatever dies in between."""
 
+import asyncio
 import json
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import pytest
 import structlog
+from aiokafka import AIOKafkaProducer
 from cloudevents.core.bindings.kafka import KafkaMessage, from_binary
 from cloudevents.core.formats.json import JSONFormat
 from sqlalchemy import text
 
 from kit import backoff, outbox, relay, testing, topics
 from kit.outbox import MAX_VALUE_BYTES, EventTooLargeError
+from kit.retention import Retention, kernel_rules
 from kit.service import Service
 from kit.testing import Stack, emitted, eventually
 from shared.contract import Event, Topic
@@ -223,9 +226,10 @@ class TestKeeping:
 
             assert await ids_of(toy, MARKS) == {event.envelope.id: 2 for event in events}
             assert await counts(toy) == {"a": 2, "b": 1}
-            async with toy.db.write() as session:
-                assert await outbox.prune(session, keep_seconds=3600) == 0
-                assert await outbox.prune(session, keep_seconds=0) >= 3
+            retention, now = Retention(toy.db, kernel_rules(outbox_keep=timedelta(hours=1))), datetime.now(UTC)
+            await retention.sweep(now + timedelta(minutes=59))
+            assert len(await emitted(toy.db)) >= 3
+            await retention.sweep(now + timedelta(minutes=61))
             assert await emitted(toy.db) == []
 
     async def test_a_live_relay_sends_everything_again_without_waiting_for_full_scans(

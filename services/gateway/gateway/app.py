@@ -27,7 +27,6 @@ from gateway.web.till import Till
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.identity import Minter
-from kit.retention import Retention
 from kit.service import Service
 from kit.signals import Signals
 from kit.subscriptions import on
@@ -125,7 +124,7 @@ def build(settings: GatewaySettings) -> Service:
             on(DeliveryFailed, handlers.on_delivery_ended),
         ),
         lock=lock_jobs,
-        workers=(Retention(db, RULES),),
+        retention=RULES,
         invariants=INVARIANTS,
         background=(signals.run,),
         on_close=(client.close, signals.close),

@@ -20,7 +20,6 @@ from kit.blobs import Blobs
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.identity import Verifier
-from kit.retention import Retention
 from kit.service import Service
 from kit.signals import Signals
 from kit.subscriptions import on
@@ -77,9 +76,11 @@ def build(settings: GenerationSettings) -> Service:
             on(AssetRejected, handlers.on_asset_rejected),
         ),
         lock=lock_runs,
-        workers=(steps, Deadlines(db).worker, Retention(db, RULES)),
+        workers=(steps, Deadlines(db).worker),
+        retention=RULES,
         invariants=INVARIANTS,
         on_start=(check_model,),
+        background=(signals.ask_while_lost, blobs.ask_while_lost),
         on_close=(steps.close, provider.close, blobs.close, signals.close),
         checks={"redis": signals.reachable, "s3": blobs.reachable},
         verifier=Verifier(settings.identity_public_key, audience="generation"),

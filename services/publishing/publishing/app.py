@@ -3,7 +3,6 @@
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.identity import Verifier
-from kit.retention import Retention
 from kit.safe_http import SafeClient
 from kit.service import Service
 from kit.subscriptions import on
@@ -53,7 +52,8 @@ def build(settings: PublishingSettings) -> Service:
             on(JobRefused, handlers.on_job_ended, where=_wants_delivery),
         ),
         lock=lock_deliveries,
-        workers=(courier.worker, Retention(db, rules(keep=settings.retention))),
+        workers=(courier.worker,),
+        retention=rules(keep=settings.retention),
         invariants=INVARIANTS,
         on_close=(client.close,),
         verifier=Verifier(settings.identity_public_key, audience="publishing"),
