@@ -36,6 +36,12 @@ PATIENCE_MS = 5_000
 # A broker that has just started may not know all topics yet. A group that shared partitions out at that moment shares
 # them out again when it sees the others, which is at the latest after this time (aiokafka's own choice is 5 minutes).
 METADATA_MAX_AGE_MS = 10_000
+# uvloop tells by a RuntimeError that a connection was closed under a write, and aiokafka passes it on.
+KAFKA_AWAY = (KafkaError, OSError, RuntimeError)
+
+
+class MemberDiedError(RuntimeError):
+    """A task of aiokafka has ended by something that aiokafka does not foresee; it would never be started again."""
 
 
 class Consumer:
@@ -60,7 +66,7 @@ class Consumer:
         self._subscriber: Any = None
         self._in_work: Counter[TopicPartition] = Counter()
         self._answered = True
-        self._broken: KafkaError | None = None
+        self._broken: Exception | None = None
 
     @property
     def assigned(self) -> bool:
@@ -74,7 +80,7 @@ class Consumer:
         while True:
             try:
                 await self._consume()
-            except (KafkaError, TimeoutError, OSError) as error:
+            except KAFKA_AWAY as error:
                 pause = backoff.seconds
                 log.warning("consumer.waiting", service=self._service, reason=repr(error), retry_seconds=pause)
             await backoff.pause()
@@ -110,14 +116,26 @@ class Consumer:
         self._subscriber(self._deliver)
         self._subscriber.get_msg = self._poll
         self._broken = None
+        self._edge.stopping.clear()
         try:
             await broker.start()
             while self._broken is None:
                 await self._measure_lag()
                 await asyncio.sleep(LAG_SECONDS)
-            raise self._broken
+            raise MemberDiedError(f"the member of the group has died: {self._broken!r}") from self._broken
         finally:
-            await asyncio.shield(broker.stop())
+            self._edge.stopping.set()
+            await asyncio.shield(self._stop(broker))
+
+    async def _stop(self, broker: KafkaBroker) -> None:
+        """A member that has died raises when it is stopped, and would keep its connections."""
+        consumer = self._subscriber.consumer
+        try:
+            await broker.stop()
+        except Exception as error:
+            log.warning("consumer.abandoned", service=self._service, reason=repr(error))
+            for connection in tuple(consumer._client._conns.values()):  # noqa: SLF001 - its own way out has failed
+                connection.close()
 
     async def _deliver(self, records: Any) -> None:
         """FastStream builds a validator from this signature, so it must not name our protocol."""
@@ -132,12 +150,13 @@ class Consumer:
     async def _poll(self, consumer: AIOKafkaConsumer) -> tuple[ConsumerRecord, ...]:
         """Records as soon as there are any; FastStream's own way sleeps after every empty poll, which costs each hop.
 
-        What is raised here is no passing outage: aiokafka's member of the group has died of something it did not
-        foresee. FastStream would ask it again for ever, without a word.
+        What is raised here is no passing outage: a task of aiokafka has died. FastStream would ask it again for ever,
+        without a word.
         """
         try:
+            _raise_for_dead_task(consumer)
             found = await consumer.getmany(timeout_ms=POLL_MS, max_records=MAX_CHUNK)
-        except KafkaError as error:
+        except Exception as error:
             self._broken = error
             raise
         return tuple(chain.from_iterable(found.values()))
@@ -159,7 +178,7 @@ class Consumer:
             async with asyncio.timeout(LAG_SECONDS):
                 for partition, records in (await self._unhandled()).items():
                     lag[partition.topic] += records
-        except (KafkaError, TimeoutError) as error:
+        except KAFKA_AWAY as error:
             self._answered = False
             log.warning("lag.unknown", service=self._service, reason=f"Kafka does not answer: {error!r}")
             return
@@ -177,6 +196,13 @@ class Consumer:
             partition: max(0, ends[partition] - await consumer.position(partition) + self._in_work[partition])
             for partition in assigned
         }
+
+
+def _raise_for_dead_task(consumer: AIOKafkaConsumer) -> None:
+    """Aiokafka tells of the death of its coordinator only; without the other two it is silent for ever."""
+    for task in (consumer._fetcher.error_future, consumer._client._sync_task):  # noqa: SLF001 - nothing public tells
+        if task is not None and task.done() and not task.cancelled():
+            raise MemberDiedError(f"{task.get_coro().__name__} has ended: {task.exception()!r}")
 
 
 async def _raw(message: StreamMessage[Any]) -> Any:

@@ -6,6 +6,7 @@ until the bad record is alone; that one becomes a dead letter, and later records
 """
 
 import asyncio
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
@@ -28,7 +29,7 @@ MAX_CHUNK = 500
 SLOW_CHUNK_SECONDS = 2.0
 ATTEMPTS = 3
 RETRY_SECONDS = 0.1
-MAX_BACKOFF_SECONDS = 25.0  # under the 30 s after which a silent member looks dead to an operator
+MAX_DOUBLINGS = 8  # 25.6 s, under the 30 s after which a silent member looks dead to an operator
 
 # The letters are locked against removal: a replay cannot finish a key while this transaction parks behind it.
 _CLAIM = text(
@@ -74,7 +75,10 @@ class Message:
 
 
 class Edge:
-    """The consumer edge of one service."""
+    """The consumer edge of one service.
+
+    Whoever brings the records sets ``stopping`` when it ends, so that it does not wait for a batch that only pauses.
+    """
 
     def __init__(
         self, db: Database, *, service: str, subscriptions: Iterable[Subscription], lock: Lock | None = None
@@ -85,39 +89,47 @@ class Edge:
         self._lock = lock
         self._chunk = MAX_CHUNK
         self._failures = 0
+        self.stopping = asyncio.Event()
 
     async def handle(self, records: Sequence[Record]) -> None:
         """Handle records in order. Raises, after a pause, when that is not possible now: the batch must come again."""
-        messages = [message for record in records if (message := self._open(record))]
-        start = 0
+        ignored: Counter[str] = Counter()
+        messages = [message for record in records if (message := self._open(record, ignored))]
+        start, slowest = 0, 0.0
         while start < len(messages):
             chunk = messages[start : start + self._chunk]
-            started = time.monotonic()
+            began = time.monotonic()
             try:
                 await self._settle(chunk)
             except Exception as error:
                 await self._back_off(error)
                 raise
             self._failures = 0
-            self._adapt(time.monotonic() - started)
-            start += len(chunk)
+            seconds = time.monotonic() - began
+            if seconds > SLOW_CHUNK_SECONDS:
+                self._chunk = max(1, self._chunk // 2)
+            start, slowest = start + len(chunk), max(slowest, seconds)
+        if slowest < SLOW_CHUNK_SECONDS / 4:  # only behind a whole batch, or its repetition would never get further
+            self._chunk = min(MAX_CHUNK, self._chunk * 2)
+        for wire_type, count in ignored.items():  # only now, because a batch that fails comes again
+            self._count(wire_type, "ignored", count)
 
     async def replay(self, record: Record, *, finish: Transaction) -> None:
         """Run one dead letter; ``finish`` removes it in the same transaction. Raises what the handler raises."""
-        message = self._open(record)
+        message = self._open(record, Counter())
         if message is None:
-            raise UndecodableError("no handler is subscribed to this type any more; drop the letter")
+            raise UndecodableError("no handler wants this event any more; drop the letter")
         if message.event is None:
             raise UndecodableError(message.fault)
         await self._transaction([message], finish=finish, replaying=True)
 
-    def _open(self, record: Record) -> Message | None:
+    def _open(self, record: Record, ignored: Counter[str]) -> Message | None:
         """Read the type from the header, and decode only what is subscribed and passes the filter."""
         header = next((value for name, value in record.headers if name == "ce_type"), None) or b""
         wire_type = header.decode(errors="replace")
         subscription = self._subscriptions.get(wire_type)
         if subscription is None:
-            self._count("other", "ignored")
+            ignored["other"] += 1
             return None
         try:
             event = subscription.event.decode(record.value or b"", Envelope.from_headers(record.headers))
@@ -128,7 +140,7 @@ class Edge:
         except Exception as error:  # nothing that one record holds may stop its partition
             return Message(record, wire_type, subscription, None, fault=dead_letters.error_text(error))
         if not wanted:
-            self._count(wire_type, "ignored")
+            ignored[wire_type] += 1
             return None
         return Message(record, wire_type, subscription, event, event_id=event_id)
 
@@ -219,8 +231,10 @@ class Edge:
             message.event.with_envelope(replace(envelope, traceparent=tracing.traceparent_of(span)))
 
     async def _back_off(self, error: Exception) -> None:
-        delay = min(RETRY_SECONDS * 2**self._failures, MAX_BACKOFF_SECONDS)
+        delay = RETRY_SECONDS * 2 ** min(self._failures, MAX_DOUBLINGS)
         self._failures += 1
+        if isinstance(error, TimeoutError):
+            self._chunk = max(1, self._chunk // 2)  # it may get through in parts
         metrics.BATCHES_REPEATED.labels(self._service).inc()
         log.warning(
             "batch.delayed",
@@ -229,17 +243,12 @@ class Edge:
             retry_seconds=delay,
             exc_info=None if is_transient(error) else error,
         )
-        await asyncio.sleep(delay)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self.stopping.wait()
 
-    def _adapt(self, seconds: float) -> None:
-        """Keep a chunk's transaction short whatever the handlers cost."""
-        if seconds > SLOW_CHUNK_SECONDS:
-            self._chunk = max(1, self._chunk // 2)
-        elif seconds < SLOW_CHUNK_SECONDS / 4:
-            self._chunk = min(MAX_CHUNK, self._chunk * 2)
-
-    def _count(self, wire_type: str, outcome: str) -> None:
-        metrics.MESSAGES.labels(self._service, wire_type, outcome).inc()
+    def _count(self, wire_type: str, outcome: str, number: int = 1) -> None:
+        metrics.MESSAGES.labels(self._service, wire_type, outcome).inc(number)
 
     def _tell(self, message: Message, error: str, failure: Exception | None = None) -> None:
         log.error(

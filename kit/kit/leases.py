@@ -39,6 +39,10 @@ from shared.ids import uuid7
 log = structlog.get_logger()
 
 POLL_SECONDS = 1.0
+MAX_ATTEMPTS = 32_767
+"""What the column holds. A row that fails for months stays at this number and is tried on."""
+MAX_DOUBLINGS = 20
+MAX_BACKOFF_SECONDS = 300.0
 
 
 def lease_columns() -> list[Column[Any]]:
@@ -147,6 +151,7 @@ class LeaseWorker:
         self._wake = asyncio.Event()
         self._more_due = False
         self._accepting = False
+        metrics.LEASES_LOST.labels(service, self.name)  # or the first one would not count as an increase
 
     async def insert(self, session: WriteSession, rows: Sequence[dict[str, Any]]) -> None:
         """Insert due rows: leased to this process while it has room, due for anyone otherwise.
@@ -225,7 +230,7 @@ class LeaseWorker:
             .values(
                 lease_token=func.gen_random_uuid(),
                 leased_until=now_plus(self._lease_seconds),
-                attempts=table.c.attempts + 1,
+                attempts=func.least(table.c.attempts, MAX_ATTEMPTS - 1) + 1,
             )
             .returning(table)
         )
@@ -273,7 +278,7 @@ class LeaseWorker:
                 await self._give_back(lease, error)
 
     async def _give_back(self, lease: Lease, error: Exception) -> None:
-        delay = min(self._retry_seconds * 2 ** (lease.attempts - 1), 300.0)
+        delay = min(self._retry_seconds * 2 ** min(lease.attempts - 1, MAX_DOUBLINGS), MAX_BACKOFF_SECONDS)
         transient = is_transient(error)
         log.warning(
             "work.delayed",

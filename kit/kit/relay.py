@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import asyncpg
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownTopicOrPartitionError
 from aiokafka.structs import RecordMetadata
 
 from kit import metrics
@@ -33,6 +33,7 @@ STANDBY_SECONDS = 1.0
 METADATA_SECONDS = 1.0  # how long a topic that the producer does not know yet holds up the others
 ABSENT_SECONDS = 10.0
 ACKNOWLEDGE_SECONDS = 5.0  # after which a broker counts as away
+SILENCE_SECONDS = 60.0  # after which another producer, perhaps of another process, takes its place
 REQUEST_TIMEOUT_MS = 10_000  # how long a broker that stands still holds up its partitions once others lead them
 
 _SELECT = (
@@ -214,11 +215,17 @@ class Relay:
         return transaction
 
     async def _outcomes(self, futures: list[asyncio.Future[RecordMetadata]]) -> list[RecordMetadata | BaseException]:
-        """What became of each record. The producer repeats without a word, so a broker that is away is told of here."""
+        """What became of each record. The producer repeats without a word, so a broker that is away is told of here.
+
+        Raises KafkaTimeoutError in the end: a producer whose search for a leader has died repeats for ever.
+        """
         acknowledged = asyncio.gather(*futures, return_exceptions=True)
         try:
+            patient_until = time.monotonic() + SILENCE_SECONDS
             while not (await asyncio.wait([acknowledged], timeout=ACKNOWLEDGE_SECONDS))[0]:
                 self._tell_active(False)
+                if time.monotonic() > patient_until:
+                    raise KafkaTimeoutError(f"Kafka was silent for {SILENCE_SECONDS} s")
                 log.warning("relay.waiting", service=self._service, reason="Kafka is silent", events=len(futures))
         finally:
             acknowledged.cancel()

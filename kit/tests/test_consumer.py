@@ -13,7 +13,7 @@ from aiokafka.protocol.produce import ProduceRequest
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
-from kit import dead_letters, outbox
+from kit import consumer, dead_letters, edge, outbox
 from kit.rewind import GroupActiveError, rewind
 from kit.service import Service
 from kit.testing import eventually, records
@@ -32,8 +32,12 @@ async def emit(toy: Service, *events: Event) -> None:
             outbox.add(session, event)
 
 
-async def _handler_is_closed() -> None:
+async def _handler_is_closed(*_: Any) -> None:
     raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+
+async def _database_is_away(*_: Any) -> None:
+    raise ConnectionRefusedError
 
 
 async def settle(toy: Service) -> None:
@@ -86,6 +90,55 @@ class TestMember:
             await eventually(lambda: _counted(toy, 1), timeout=40)
 
         assert await counts(toy) == {"a": 1}
+
+    @pytest.mark.parametrize("part", ["fetcher", "metadata"])
+    async def test_one_whose_parts_died_is_replaced(self, toy_on_kafka: Service, part: str) -> None:
+        """Nobody asks aiokafka for these: it fetches nothing any more, or looks for a leader for ever."""
+        toy = toy_on_kafka
+        async with toy.running():
+            await eventually(lambda: toy.consumer.assigned, timeout=30)
+            member = toy.consumer._subscriber.consumer
+            if part == "fetcher":
+                member._fetcher._proc_fetch_request = _handler_is_closed
+                await eventually(member._fetcher.error_future.done, timeout=30)
+            else:
+                member._client._metadata_update = _handler_is_closed
+                member._client.force_metadata_update()
+                await eventually(member._client._sync_task.done)
+            await emit(toy, MarkMade(thing="a"))
+
+            await eventually(lambda: _counted(toy, 1), timeout=40)
+
+        assert await counts(toy) == {"a": 1}
+
+    async def test_what_is_asked_of_kafka_besides_ends_no_role(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        toy = toy_on_kafka
+        monkeypatch.setattr(consumer, "LAG_SECONDS", 0.1)
+        with structlog.testing.capture_logs() as logs, monkeypatch.context() as patch:
+            patch.setattr(AIOKafkaConsumer, "end_offsets", _handler_is_closed)
+            async with toy.running():
+                await eventually(lambda: [entry for entry in logs if entry["event"] == "lag.unknown"], timeout=30)
+                await emit(toy, MarkMade(thing="a"))
+                await eventually(lambda: _counted(toy, 1))
+
+        assert not [entry for entry in logs if entry["event"] == "role.died"]
+
+    async def test_a_stop_does_not_wait_for_a_batch_that_pauses(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        toy = toy_on_kafka
+        monkeypatch.setattr(edge, "RETRY_SECONDS", 600.0)
+        await emit(toy, MarkMade(thing="a"))
+        with structlog.testing.capture_logs() as logs:
+            async with asyncio.timeout(60), toy.running():
+                with monkeypatch.context() as patch:
+                    patch.setattr(toy.edge, "_settle", _database_is_away)
+                    await eventually(lambda: [entry for entry in logs if entry["event"] == "batch.delayed"], timeout=30)
+
+        assert await counts(toy) == {}
+        assert await uncommitted(toy) == 1
 
 
 class TestAcknowledgement:

@@ -86,6 +86,28 @@ async def end_leases(toy: Service) -> None:
         await session.execute(update(chores).where(chores.c.leased_until.is_not(None)).values(leased_until=func.now()))
 
 
+class TestAttempts:
+    async def test_a_row_that_failed_for_months_is_tried_on_and_holds_up_no_other(self, toy: Service) -> None:
+        most = leases.MAX_ATTEMPTS
+        await add(toy, {"id": "hopeless", "attempts": most - 1, "priority": 0}, {"id": "next", "priority": 1})
+        hand = Hand(toy)
+        hand.fails = lambda lease: ValueError("still wrong") if lease.id == "hopeless" else None
+
+        async with running(hand.worker):
+            await eventually(lambda: hand.written == ["next"])
+            await eventually(lambda: _is_free(toy, "hopeless"))
+            async with toy.db.write() as session:
+                await session.execute(update(chores).where(chores.c.id == "hopeless").values(due_at=func.now()))
+            await eventually(lambda: hand.started.count("hopeless") == 2)
+            await eventually(lambda: _is_free(toy, "hopeless"))
+
+        assert (await row_of(toy, "hopeless")).attempts == most
+
+
+async def _is_free(toy: Service, identifier: str) -> bool:
+    return (await row_of(toy, identifier)).lease_token is None
+
+
 class TestClaim:
     async def test_two_workers_share_rows_and_each_row_is_worked_on_once(self, toy: Service) -> None:
         names = [f"chore-{number}" for number in range(100)]

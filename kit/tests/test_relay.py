@@ -47,6 +47,10 @@ async def sent(toy: Service, number: int) -> bool:
     return await pending(toy) == 0 and (await ids_of(toy, MARKS)).total() >= number
 
 
+async def _never_acknowledged(*_: Any, **__: Any) -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
 class TestOrder:
     async def test_a_low_id_committed_after_a_high_one_is_still_sent(self, toy_on_kafka: Service) -> None:
         toy, toy.roles = toy_on_kafka, RELAY
@@ -103,6 +107,26 @@ class TestOrder:
 
         notes = [json.loads(record.value)["note"] for record in await log_of(toy, MARKS)]
         assert notes == [str(number) for number in range(2 * relay.BATCH + 7)]
+
+
+class TestSilence:
+    async def test_a_producer_that_is_silent_for_too_long_is_replaced(
+        self, toy_on_kafka: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As when its search for a leader has died: it repeats for ever, and no other process gets the lock."""
+        monkeypatch.setattr(relay, "ACKNOWLEDGE_SECONDS", 0.05)
+        monkeypatch.setattr(relay, "SILENCE_SECONDS", 0.2)
+        toy, toy.roles = toy_on_kafka, RELAY
+        event = MarkMade(thing="a")
+        with structlog.testing.capture_logs() as logs, monkeypatch.context() as patch:
+            patch.setattr(AIOKafkaProducer, "send", _never_acknowledged)
+            async with toy.running():
+                await emit(toy, event)
+                await eventually(lambda: [entry for entry in logs if "was silent for" in str(entry.get("reason"))])
+                patch.undo()
+                await eventually(lambda: sent(toy, 1))
+
+        assert await ids_of(toy, MARKS) == {event.envelope.id: 1}
 
 
 class TestMissingTopic:
