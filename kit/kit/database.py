@@ -25,6 +25,8 @@ Flush = Callable[[AsyncSession], Awaitable[None]]
 
 COMMAND_TIMEOUT_SECONDS = 30
 LOCK_TIMEOUT = "10s"
+POOL_OPTIONS = ("prepared_statement_cache_size", "prepared_statement_name_func")
+"""Query parameters of a URL that SQLAlchemy keeps for itself; asyncpg gets all others, such as ``ssl``."""
 
 # https://www.postgresql.org/docs/18/errcodes-appendix.html
 TRANSIENT_STATES = frozenset({"40001", "40P01", "55P03", "57P01", "57P02", "57P03", "53300", "57014", "25006"})
@@ -101,8 +103,11 @@ class Database:
 
     async def connect(self, **server_settings: str) -> asyncpg.Connection:
         """A connection outside the pool, for whoever holds an advisory lock. The caller closes it."""
+        _, options = self.engine.dialect.create_connect_args(self.url)
+        for option in POOL_OPTIONS:
+            options.pop(option, None)
         return await asyncpg.connect(
-            self.url.set(drivername="postgresql").render_as_string(hide_password=False),
+            **options,
             timeout=5,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
             server_settings={"application_name": self._name, **server_settings},

@@ -32,7 +32,9 @@ class ServiceSettings(BaseSettings):
     )
     http_host: str = Field(default="127.0.0.1", description="Address to listen on.")
     http_port: int = Field(ge=1, le=65535, description="Port to listen on.")
-    database_url: SecretStr = Field(description="`postgresql+asyncpg://user:password@host:port/database`.")
+    database_url: SecretStr = Field(
+        description="`postgresql+asyncpg://user:password@host:port/database`, with `?ssl=verify-full` for TLS."
+    )
     database_pool_size: int = Field(default=10, ge=2, description="Pooled connections of one process.")
     kafka_bootstrap: str = Field(description="Comma-separated `host:port` of Kafka brokers.")
     kafka_topic_prefix: str = Field(default="", description="Prepended to every topic and group name.")

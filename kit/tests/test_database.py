@@ -6,9 +6,29 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from kit.database import Database
 from kit.service import Service
 
 PERSONAL = "a portrait of ada@example.com"
+
+
+class TestUrl:
+    async def test_its_options_hold_for_connections_of_the_pool_and_beside_it(self, toy: Service) -> None:
+        """A server without TLS serves who prefers it, and not who requires it."""
+        settings = toy.settings.database_url.get_secret_value()
+        prefers = Database(f"{settings}?ssl=prefer&prepared_statement_cache_size=0", name="toy", pool_size=2)
+        requires = Database(f"{settings}?ssl=require", name="toy", pool_size=2)
+
+        await prefers.ping()
+        beside = await prefers.connect()
+        assert await beside.fetchval("SELECT 1") == 1
+        await beside.close()
+        with pytest.raises(ConnectionError, match="SSL"):
+            await requires.ping()
+        with pytest.raises(ConnectionError, match="SSL"):
+            await requires.connect()
+        await prefers.close()
+        await requires.close()
 
 
 class TestErrors:
