@@ -6,6 +6,7 @@ So whoever waits unusually long asks the server for a sign of life, and gives up
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 
 import asyncpg
@@ -26,6 +27,7 @@ class Patience:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._asking: asyncio.Task[bool] | None = None
+        self._lived_at = -PATIENCE_SECONDS
 
     @contextlib.asynccontextmanager
     async def limit(self, answered: Callable[[], bool]) -> AsyncIterator[None]:
@@ -55,7 +57,9 @@ class Patience:
             await asyncio.sleep(PATIENCE_SECONDS)
 
     async def _is_alive(self) -> bool:
-        """Asked once for all who wonder at the same time."""
+        """Asked once for all who wonder, and a sign of life holds for as long as one is patient."""
+        if time.monotonic() - self._lived_at < PATIENCE_SECONDS:
+            return True
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
         return await asyncio.shield(self._asking)
@@ -65,8 +69,10 @@ class Patience:
             async with asyncio.timeout(SIGN_SECONDS):
                 connection = await self._db.connect()
         except asyncpg.PostgresError:
-            return True  # it refuses, for example because it is full or just starts, and so it lives
+            pass  # it refuses, for example because it is full or just starts, and so it lives
         except (OSError, asyncpg.InterfaceError):
             return False
-        connection.terminate()
+        else:
+            connection.terminate()
+        self._lived_at = time.monotonic()
         return True

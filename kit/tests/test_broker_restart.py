@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -154,6 +155,20 @@ class TestPostgres:
             assert (told, seconds < 10) == ({(503, "temporarily_unavailable")}, True)
             assert (await http.post("/marks", json={"thing": "c"})).status_code == 201
         await process.db.close()
+
+    async def test_however_many_wonder_it_is_asked_rarely(self, toy: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        patience_of_all, asked = patience.Patience(toy.db), []
+        connect = toy.db.connect
+
+        async def counted() -> Any:
+            asked.append(1)
+            return await connect()
+
+        monkeypatch.setattr(toy.db, "connect", counted)
+        for _ in range(50):
+            assert await patience_of_all._is_alive()
+
+        assert len(asked) == 1
 
     async def test_who_asks_for_something_slow_is_not_given_up(
         self, infra: Infra, toy: Service, monkeypatch: pytest.MonkeyPatch
