@@ -8,12 +8,14 @@ servers that cannot read it.
 import fcntl
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from devstack.errors import StackError
 from devstack.jars import read_lock
+from devstack.process import stop_leftovers
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -39,11 +41,14 @@ class DataDir:
     def logs(self) -> Path:
         return self.path / "logs"
 
-    def acquire(self) -> Run | None:
-        """Lock the directory and check that it fits. None, or the run that has it already."""
+    def acquire(self, *, fresh: bool = False) -> Run | None:
+        """Lock the directory and check that it fits. None, or the run that has it already.
+
+        A ``fresh`` one is emptied first, and what an earlier run left running on it is ended.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o644)
+            descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StackError(
                 f"{self.path} is not writable ({error.strerror}): "
@@ -53,6 +58,9 @@ class DataDir:
             os.close(descriptor)
             return self._read()
         self._lock = descriptor
+        os.fchmod(descriptor, 0o600)  # an older version made it readable, and the page's URL signs in
+        if fresh:
+            self._empty()
         self.announce(Run(os.getpid()))
         self._check_versions()
         return None
@@ -79,6 +87,14 @@ class DataDir:
     @property
     def _lock_file(self) -> Path:
         return self.path / "run.lock"
+
+    def _empty(self) -> None:
+        stop_leftovers(self.logs)
+        for path in self.path.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path != self._lock_file:
+                path.unlink(missing_ok=True)
 
     def _read(self) -> Run:
         try:

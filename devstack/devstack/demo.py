@@ -21,7 +21,6 @@ from devstack.datadir import DataDir, default_path
 from devstack.display import Steps, say, stages, table
 from devstack.errors import StackError
 from devstack.journey import DELIVERED, KEPT, MADE, PAID, SETTLED, Client, Entry, Fact, Picture
-from devstack.process import stop_leftovers
 from devstack.receiver import Receiver
 from devstack.stack import Options, Stack
 
@@ -63,11 +62,8 @@ def demo() -> None:
 def _scratch_stack() -> Iterator[Stack]:
     """A stack on a directory of its own, removed in the end; after a failure it is kept for its logs."""
     data = DataDir(default_path() / "demo")
-    if other := data.running():
+    if other := data.acquire(fresh=True):
         raise StackError(f"another demo is running (process {other.pid}): wait for it or end it")
-    stop_leftovers(data.logs)
-    shutil.rmtree(data.path, ignore_errors=True)
-    data.acquire()
     stack = Stack(data, Options(base_port=None, twins_only=True, record_archive=True))
     failed = False
     try:

@@ -19,14 +19,17 @@ def cache_dir() -> Path:
     for candidate in _cache_candidates():
         if _is_usable(candidate):
             return candidate
+    own = _own_dir()
+    if not os.environ.get("ATELIER_CACHE") and _is_private(own) and _is_private(own / "cache"):
+        return own / "cache"
     raise StackError("no directory for the cache is writable: set ATELIER_CACHE to one that is")
 
 
 def shared_dir() -> Path:
     """A directory of this user that every other user may enter, for programs started under another user id."""
-    directory = _SURVIVES_REBOOT / f"atelier-{os.geteuid()}"
-    if not _is_usable(directory):
-        raise StackError(f"{directory} belongs to another user: remove it or keep the project outside of /root")
+    directory = _own_dir()
+    if not _is_private(directory):
+        raise StackError(f"{directory} is not only ours: remove it or keep the project outside of /root")
     directory.chmod(0o755)
     return directory
 
@@ -41,14 +44,28 @@ def _cache_candidates() -> list[Path]:
         return [Path(explicit).expanduser().absolute()]
     xdg, home = os.environ.get("XDG_CACHE_HOME"), os.environ.get("HOME")
     candidates = [Path(xdg) / "atelier"] if xdg and Path(xdg).is_absolute() else []
-    candidates += [Path(home) / ".cache" / "atelier"] if home and Path(home).is_absolute() else []
-    return [*candidates, _SURVIVES_REBOOT / f"atelier-{os.geteuid()}" / "cache"]
+    return candidates + ([Path(home) / ".cache" / "atelier"] if home and Path(home).is_absolute() else [])
+
+
+def _own_dir() -> Path:
+    return _SURVIVES_REBOOT / f"atelier-{os.geteuid()}"
 
 
 def _is_usable(directory: Path) -> bool:
-    """Make it if need be. Ours and writable, so that nobody else can have planted a program in it."""
+    """Make it if need be. Ours and writable."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError:
         return False
     return directory.stat().st_uid == os.geteuid() and os.access(directory, os.W_OK)
+
+
+def _is_private(directory: Path) -> bool:
+    """Make it if need be, where everybody may: truly a directory, ours, and nobody else can plant a program in it."""
+    try:
+        directory.mkdir(mode=0o755, exist_ok=True)
+    except OSError:
+        return False
+    found = directory.lstat()
+    others_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not others_write

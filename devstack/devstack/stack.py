@@ -129,7 +129,8 @@ class Stack:
 def own_stack(directory: Path, *, kafka_brokers: int = 1) -> Iterator[Stack]:
     """A started stack that nobody else uses: a directory of its own, free ports, the twins alone."""
     data = DataDir(directory)
-    data.acquire()
+    if other := data.acquire():
+        raise StackError(f"process {other.pid} runs on {directory}")
     stack = Stack(data, Options(base_port=None, kafka_brokers=kafka_brokers, twins_only=True))
     try:
         stack.start()

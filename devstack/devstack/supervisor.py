@@ -62,7 +62,13 @@ class Supervisor:
         elif now >= ends.due:
             ends.due = None
             say(f"{part.name} ended ({_reason(part)}) and is started again")
-            part.start()
+            try:
+                part.start()
+            except StackError as error:
+                if part.name in self._essential:
+                    raise
+                say(f"{part.name} cannot start: {error}")
+                ends.note(now, self._first_pause)
 
 
 def _reason(part: Server) -> str:

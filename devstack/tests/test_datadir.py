@@ -47,6 +47,28 @@ class TestAcquire:
         assert data.acquire() is None
         data.release()
 
+    def test_the_url_that_signs_in_is_for_nobody_else(self, directory: Path) -> None:
+        (directory / "run.lock").touch(mode=0o644)
+        data = DataDir(directory)
+
+        data.acquire()
+
+        assert (directory / "run.lock").stat().st_mode & 0o777 == 0o600
+        data.release()
+
+    def test_a_fresh_one_is_emptied_unless_a_run_has_it(self, directory: Path) -> None:
+        (directory / "postgres").mkdir()
+        (directory / "versions.json").write_text('{"PostgreSQL": "17"}')
+        data = DataDir(directory)
+
+        assert data.acquire(fresh=True) is None
+        assert sorted(path.name for path in directory.iterdir()) == ["run.lock", "versions.json"]
+
+        (directory / "mine").touch()
+        assert DataDir(directory).acquire(fresh=True) is not None
+        assert (directory / "mine").exists()
+        data.release()
+
     def test_data_of_another_version_is_refused(self, directory: Path) -> None:
         versions = {"layout": "2", "PostgreSQL": "17", "Kafka": "4.3"}
         (directory / "versions.json").write_text(json.dumps(versions))

@@ -38,6 +38,27 @@ class TestWatch:
         with pytest.raises(StackError, match=r"script ended 3 times in a minute \(status 1: disk full\)"):
             supervisor.watch(threading.Event(), lambda _line: None)
 
+    @pytest.mark.parametrize("essential", [False, True])
+    def test_only_an_essential_part_that_cannot_start_ends_the_watch(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, essential: bool
+    ) -> None:
+        part, said, end = Script(directory, "raise SystemExit(1)"), [], threading.Event()
+        part.start()
+        monkeypatch.setattr(part, "start", _port_is_taken)
+        supervisor = Supervisor([part], essential=[part] if essential else [], tolerated=9, first_pause=0.01)
+
+        def say(line: str) -> None:
+            said.append(line)
+            if said.count("script cannot start: port 8100 is in use") == 2:
+                end.set()
+
+        if essential:
+            with pytest.raises(StackError, match="8100"):
+                supervisor.watch(end, say)
+        else:
+            supervisor.watch(end, say)
+            assert end.is_set()
+
     def test_other_parts_are_tried_for_ever(self, directory: Path) -> None:
         part, said, end = Script(directory, "raise SystemExit(1)"), [], threading.Event()
         part.start()
@@ -51,3 +72,7 @@ class TestWatch:
         part.stop()
 
         assert tried
+
+
+def _port_is_taken() -> None:
+    raise StackError("port 8100 is in use")

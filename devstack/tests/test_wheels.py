@@ -1,5 +1,6 @@
 """A platform for which a wheel does not exist gets one line, whichever wheel it is."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -43,6 +44,28 @@ class TestMissingWheel:
 
 
 class TestCacheDir:
+    @pytest.mark.parametrize("planted", ["link", "writable"])
+    def test_without_a_home_only_a_directory_that_is_truly_ours_is_used(
+        self, planted: str, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for variable in ("HOME", "XDG_CACHE_HOME", "ATELIER_CACHE"):
+            monkeypatch.delenv(variable, raising=False)
+        monkeypatch.setattr("devstack.paths._SURVIVES_REBOOT", directory)
+        own = directory / f"atelier-{os.geteuid()}"
+        assert cache_dir() == own / "cache"
+
+        (own / "cache").rmdir()
+        own.rmdir()
+        if planted == "link":
+            (directory / "elsewhere").mkdir()
+            own.symlink_to(directory / "elsewhere")
+        else:
+            own.mkdir()
+            own.chmod(0o777)
+
+        with pytest.raises(StackError, match="ATELIER_CACHE"):
+            cache_dir()
+
     def test_follows_the_setting_then_xdg_then_home(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(directory / "home"))
         monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
