@@ -132,6 +132,14 @@ class Blobs:
         )
         return str(self._signer.presigned_get_object(self.bucket, key, expires=expires, response_headers=headers))
 
+    async def ask_while_lost(self) -> None:
+        """Learn of S3's return also where nothing is put or fetched; until cancelled."""
+        await self._reachability.ask_while_lost(partial(self._run, self._look))
+
+    def _look(self) -> None:
+        if not self._client.bucket_exists(self.bucket):
+            raise BlobUnavailableError(f"there is no bucket {self.bucket}")
+
     async def close(self) -> None:
         """Wait for running calls."""
         await asyncio.to_thread(self._pool.shutdown, True, cancel_futures=True)

@@ -74,6 +74,8 @@ async def _measure(service: Any) -> None:
     """Ask the database for what only it knows. When it does not answer, the last values stay."""
     for name, check in service.checks.items():
         metrics.DEPENDENCY_UP.labels(service.name, name).set(check())
+    if service.consumes:
+        metrics.CONSUMER_ACTIVE.labels(service.name).set(service.consumer.assigned)
     with contextlib.suppress(Exception):
         async with asyncio.timeout(PROBE_SECONDS), service.db.read() as session:
             waiting, age = await outbox.pending(session)

@@ -68,11 +68,13 @@ class RequestMiddleware:
         status = 500
         started = False
         began = time.perf_counter()
+        seconds = 0.0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status, started
+            nonlocal status, started, seconds
             if message["type"] == "http.response.start":
                 started, status = True, message["status"]
+                seconds = time.perf_counter() - began  # a stream is not slow because it is long
                 MutableHeaders(scope=message)["X-Request-Id"] = request_id
             await send(message)
 
@@ -96,7 +98,7 @@ class RequestMiddleware:
             await answer(scope, receive, send_with_id)
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
-            self._measure(scope, status, time.perf_counter() - began)
+            self._measure(scope, status, seconds if started else time.perf_counter() - began)
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         limit = max(self._max_body_bytes, getattr(scope["app"].state, "body_limits", {}).get(scope["path"], 0))

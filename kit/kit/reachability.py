@@ -1,8 +1,14 @@
 """Whether an outside server answers, as whoever speaks to it finds out by the way."""
 
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
 import structlog
 
 log = structlog.get_logger()
+
+ASK_SECONDS = 15.0
 
 
 class Reachability:
@@ -21,3 +27,14 @@ class Reachability:
             told = f"{self._server}.{'returned' if answered else 'lost'}"
             log.warning(told, **self._about, **why)
         self.answered = answered
+
+    async def ask_while_lost(self, ask: Callable[[], Awaitable[object]]) -> None:
+        """Until cancelled, ``ask`` it again while it is away: who has no need of it now would not learn of its return.
+
+        ``ask`` notes what it finds; that it raises tells nothing more.
+        """
+        while True:
+            await asyncio.sleep(ASK_SECONDS)
+            if not self.answered:
+                with contextlib.suppress(Exception):
+                    await ask()

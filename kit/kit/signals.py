@@ -115,6 +115,14 @@ class Signals:
                 self._reachability.note(answered=False, reason=repr(error))
             await asyncio.sleep(RECONNECT_SECONDS)
 
+    async def ask_while_lost(self) -> None:
+        """Learn of Redis' return also where nothing is sent; until cancelled."""
+        await self._reachability.ask_while_lost(self._ping)
+
+    async def _ping(self) -> None:
+        await self._redis.ping()
+        self._reachability.note(answered=True)
+
     def _dispatch(self, signals: Iterable[dict[str, Any]]) -> None:
         for signal in signals:
             for queue in self._listeners.get(signal["job_id"], ()):

@@ -54,7 +54,7 @@ def span(
     name: str, traceparent: str | None, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: str
 ) -> Iterator[Span]:
     """A span under ``traceparent``; without an exporter only the context is passed on."""
-    parent = trace.set_span_in_context(NonRecordingSpan(_parse(traceparent)))
+    parent = trace.set_span_in_context(NonRecordingSpan(_parent(traceparent)))
     child = _tracer.start_span(name, context=parent, kind=kind, attributes=attributes)
     token = context.attach(trace.set_span_in_context(child))
     try:
@@ -70,13 +70,22 @@ def span(
 
 def start_span(name: str, traceparent: str | None, *, kind: SpanKind, **attributes: str) -> Span:
     """A span that the caller ends; for batches, where many traces are worked on at once."""
-    parent = trace.set_span_in_context(NonRecordingSpan(_parse(traceparent)))
+    parent = trace.set_span_in_context(NonRecordingSpan(_parent(traceparent)))
     return _tracer.start_span(name, context=parent, kind=kind, attributes=attributes)
 
 
 def traceparent_of(span: Span) -> str:
     """The W3C ``traceparent`` that continues under ``span``."""
     return _format(span.get_span_context())
+
+
+def _parent(traceparent: str | None) -> SpanContext:
+    """The context to continue; where none came and no exporter begins a trace, a new one."""
+    parent = _parse(traceparent)
+    if parent.is_valid or exporting():
+        return parent
+    sampled = TraceFlags(TraceFlags.SAMPLED)
+    return SpanContext(secrets.randbits(128), secrets.randbits(64), is_remote=False, trace_flags=sampled)
 
 
 def _format(span_context: SpanContext) -> str:

@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from devstack.infra import Infra
+from kit import reachability
 from kit.blobs import BlobInfo, Blobs, BlobUnavailableError
 from kit.database import is_transient
 from kit.testing import Stack, eventually
@@ -153,6 +154,24 @@ class TestOutage:
         for call in (store.get(KEY), store.put(KEY, DATA, "image/png"), store.delete(KEY)):
             with pytest.raises(BlobUnavailableError, match="NoSuchBucket"):
                 await call
+        await store.close()
+
+    async def test_who_has_no_need_of_it_learns_that_it_is_back(
+        self, stack: Stack, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reachability, "ASK_SECONDS", 0.02)
+        store = blobs_at(stack)
+        with structlog.testing.capture_logs() as logs, pytest.raises(BlobUnavailableError):
+            await store.get(KEY)
+        asking = asyncio.create_task(store.ask_while_lost())
+
+        other = blobs_at(stack, bucket=store.bucket)
+        await other.ensure_bucket()
+        await eventually(store.reachable)
+
+        assert [entry["event"] for entry in logs] == ["s3.lost"]
+        await other.close()
+        asking.cancel()
         await store.close()
 
     async def test_that_it_went_and_that_it_is_back_is_said_once_each(self, tmp_path: Path) -> None:

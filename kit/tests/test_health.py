@@ -24,6 +24,7 @@ async def test_a_running_service_is_live_ready_and_well(toy_on_kafka: Service) -
         assert (await http.get("/readyz")).status_code == 200
         assert (health["service"], health["status"]) == ("toy", "ok")
         assert set(health["checks"]) == {"database", "outbox", "dead_letters", "consumer", "relay"}
+        assert 'atelier_consumer_active{service="toy"} 1.0' in (await http.get("/metrics")).text
 
 
 async def test_without_its_database_a_service_is_live_but_not_ready(toy: Service) -> None:
@@ -46,6 +47,7 @@ async def test_without_kafka_a_service_is_ready_and_degraded(toy: Service) -> No
 
         assert (await http.get("/readyz")).status_code == 200
         assert health["status"] == "degraded"
+        assert 'atelier_consumer_active{service="toy"} 0.0' in (await http.get("/metrics")).text
         assert {name for name, check in health["checks"].items() if not check["ok"]} == {"consumer", "relay"}
 
 

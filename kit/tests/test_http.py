@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -94,6 +96,30 @@ class TestRequestId:
         with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
             await client.get("/broken", headers={"X-Request-Id": "req-1"})
         assert [entry["request_id"] for entry in logs if entry["event"] == "request.failed"] == ["req-1"]
+
+
+class TestTime:
+    async def test_a_stream_counts_until_it_begins(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = [0.0]
+        monkeypatch.setattr(http, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+        streaming = app()
+
+        @streaming.get("/stream")
+        async def stream() -> StreamingResponse:
+            clock[0] += 2.0
+
+            async def parts() -> AsyncIterator[bytes]:
+                clock[0] += 3600.0
+                yield b"data: 1"
+
+            return StreamingResponse(parts())
+
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app=streaming), base_url="http://edge.test"
+        ) as client:
+            assert (await client.get("/stream")).content == b"data: 1"
+
+        assert REGISTRY.get_sample_value("atelier_http_seconds_sum", {"service": "edge", "route": "/stream"}) == 2.0
 
 
 class TestSecretsInPaths:

@@ -12,7 +12,7 @@ import structlog
 from redis.asyncio import Redis
 
 from devstack.infra import Infra
-from kit import signals
+from kit import reachability, signals
 from kit.signals import CHANNEL, KEEP_SECONDS, Signals
 from kit.testing import Stack, eventually
 
@@ -166,6 +166,22 @@ class TestOutage:
         assert not await told()
         await asyncio.to_thread(infra.start)
         assert await eventually(told)
+        await bus.close()
+
+    async def test_who_has_nothing_to_send_learns_as_well_that_it_is_back(
+        self, infra: Infra, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reachability, "ASK_SECONDS", 0.05)
+        bus = Signals(infra.valkey.url)
+        await asyncio.to_thread(infra.valkey.kill)
+        bus.send(("job_1", {"step": 1}))
+        await eventually(lambda: not bus.reachable())
+        asking = asyncio.create_task(bus.ask_while_lost())
+
+        await asyncio.to_thread(infra.start)
+        await eventually(bus.reachable)
+
+        asking.cancel()
         await bus.close()
 
     async def test_a_server_that_comes_back_is_found_again(self, infra: Infra, monkeypatch: pytest.MonkeyPatch) -> None:

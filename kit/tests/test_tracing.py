@@ -33,6 +33,14 @@ class TestWithoutExporter:
             raise ValueError("no")
         assert tracing.current_traceparent() != PARENT
 
+    def test_a_span_without_a_parent_begins_one_trace_for_all_in_it(self) -> None:
+        with tracing.span("request", None):
+            first, second = tracing.current_traceparent(), tracing.current_traceparent()
+            with tracing.span("work", first):
+                inner = tracing.current_traceparent()
+
+        assert first.split("-")[1] == second.split("-")[1] == inner.split("-")[1]
+
     @given(
         st.none() | st.text() | st.from_regex(r"\A[0-9a-fA-F-]{0,70}\Z") | st.lists(st.text(), min_size=4).map("-".join)
     )

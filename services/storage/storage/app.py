@@ -58,7 +58,7 @@ def build(settings: StorageSettings) -> Service:
         subscriptions=(on(ArtifactProduced, handlers.on_artifact_produced),),
         workers=(registrar.worker, thumbnails.worker),
         invariants=INVARIANTS,
-        background=(lambda: ensure_bucket(blobs),),
+        background=(lambda: ensure_bucket(blobs), blobs.ask_while_lost),
         on_close=(shrinking.close, cleaning.close, blobs.close),
         checks={"s3": blobs.reachable},
         verifier=Verifier(settings.identity_public_key, audience="storage"),
