@@ -134,7 +134,8 @@ class Consumer:
             await broker.stop()
         except Exception as error:
             log.warning("consumer.abandoned", service=self._service, reason=repr(error))
-            for connection in tuple(consumer._client._conns.values()):  # noqa: SLF001 - its own way out has failed
+            # its own way out has failed
+            for connection in tuple(consumer._client._conns.values()) if consumer else ():  # noqa: SLF001
                 connection.close()
 
     async def _deliver(self, records: Any) -> None:

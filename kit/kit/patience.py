@@ -6,6 +6,7 @@ So whoever waits unusually long asks the server for a sign of life, and gives up
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 
@@ -27,7 +28,7 @@ class Patience:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._asking: asyncio.Task[bool] | None = None
-        self._lived_at = -PATIENCE_SECONDS
+        self._lived_at = -math.inf
 
     @contextlib.asynccontextmanager
     async def limit(self, answered: Callable[[], bool]) -> AsyncIterator[None]:
