@@ -304,6 +304,20 @@ class TestScaling:
             for part in ("api", "worker"):
                 assert "replicas" not in deployments[f"{name}-{part}"]["spec"]
 
+    def test_keda_finds_kafka_from_its_own_namespace(self, overlays: dict[str, list[Manifest]]) -> None:
+        manifests = overlays["overlays/production"]
+        (namespace,) = of_kind(manifests, "Namespace")
+        kafka = of_kind(manifests, "Kafka")["kafka"]["metadata"]["name"]
+
+        hosts = {
+            trigger["metadata"]["bootstrapServers"]
+            for scaled in of_kind(manifests, "ScaledObject").values()
+            for trigger in scaled["spec"]["triggers"]
+            if trigger["type"] == "kafka"
+        }
+
+        assert hosts == {f"{kafka}-kafka-bootstrap.{namespace}.svc:9092"}
+
     def test_postgres_has_connections_for_all_of_them(self, overlays: dict[str, list[Manifest]]) -> None:
         manifests = overlays["overlays/production"]
         limit = int(of_kind(manifests, "Cluster")["postgres"]["spec"]["postgresql"]["parameters"]["max_connections"])
