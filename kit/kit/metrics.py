@@ -3,7 +3,12 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS_SENT = Counter("atelier_events_sent_total", "Events acknowledged by Kafka.", ["service"])
-RELAY_ACTIVE = Gauge("atelier_relay_active", "1 while this process holds the relay lock of its service.", ["service"])
+RELAY_ACTIVE = Gauge(
+    "atelier_relay_active", "1 while this process holds the relay lock of its service and Kafka answers.", ["service"]
+)
+CONSUMER_ACTIVE = Gauge(
+    "atelier_consumer_active", "1 while this process takes part in its group and Kafka answers.", ["service"]
+)
 OUTBOX_PENDING = Gauge("atelier_outbox_pending", "Committed events that are not sent yet.", ["service"])
 OUTBOX_AGE = Gauge("atelier_outbox_age_seconds", "Age of the oldest event that is not sent.", ["service"])
 
