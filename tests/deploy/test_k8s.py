@@ -20,6 +20,7 @@ from composition import SERVICES, settings_class
 from devstack.kafka import _replication
 from kit import health
 from kit.service import ROLES, Service
+from kit.settings import ServiceSettings
 
 OVERLAYS = ("overlays/dev", "overlays/production")
 KUBERNETES = "1.37"
@@ -125,6 +126,15 @@ class TestServices:
             pod = of_kind(manifests, "Deployment")[f"{name}-worker"]["spec"]["template"]["spec"]
 
             assert pod["terminationGracePeriodSeconds"] > drain
+
+    def test_an_api_pod_answers_until_nobody_is_sent_to_it_any_more(self, manifests: list[Manifest]) -> None:
+        drain = ServiceSettings.model_fields["drain_timeout"].default.total_seconds()
+        for name in SERVICES:
+            pod = of_kind(manifests, "Deployment")[f"{name}-api"]["spec"]["template"]["spec"]
+            wait = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+
+            assert wait >= 5
+            assert pod["terminationGracePeriodSeconds"] > wait + drain
 
     def test_disruptions_leave_some_of_each(self, manifests: list[Manifest]) -> None:
         budgets = of_kind(manifests, "PodDisruptionBudget")
