@@ -1,6 +1,6 @@
 """When alerts fire and when they do not, by Prometheus's own `promtool`, where the machine has it.
 
-A minute of a series is one value; `5x20` says 5 and the same for twenty minutes more, `0+10x20` grows by 10 each minute.
+A series has one value a minute: `5x20` is 5 and the same for twenty minutes more, `0+10x20` grows by 10 each minute.
 """
 
 import json
