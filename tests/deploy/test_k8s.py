@@ -32,6 +32,9 @@ OPERATORS = {
     "monitoring.coreos.com/v1",
 }
 
+OF_THE_OPERATOR = 20
+"""Connections of CloudNativePG: its manager, metrics, two replicas; and of people who look."""
+
 Manifest = dict[str, Any]
 Render = Callable[[str], list[Manifest]]
 
@@ -230,10 +233,16 @@ class TestNetwork:
             name
             for name, pod in services(manifests).items()
             for rule in rules(manifests, pod["metadata"]["labels"], "egress")
-            if any("ipBlock" in peer for peer in rule.get("to", ()))
+            if any("ipBlock" in peer for peer in rule.get("to", ())) and not is_for_names(rule)
         }
 
         assert {name.partition("-")[0] for name in outward} == {"billing", "generation", "storage", "publishing"}
+
+    def test_names_are_found_in_a_cluster_with_a_cache_on_its_nodes(self, manifests: list[Manifest]) -> None:
+        for pod in services(manifests).values():
+            (rule,) = [r for r in rules(manifests, pod["metadata"]["labels"], "egress") if is_for_names(r)]
+
+            assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]
 
     def test_private_addresses_are_not_the_internet(self, manifests: list[Manifest]) -> None:
         block = of_kind(manifests, "NetworkPolicy")["outside"]["spec"]["egress"][0]["to"][0]["ipBlock"]
@@ -334,13 +343,21 @@ class TestScaling:
         pool = int(
             next(c for c in of_kind(manifests, "ConfigMap").values() if is_settings(c))["data"]["DATABASE_POOL_SIZE"]
         )
-        most_pods = sum(
-            found["spec"].get("maxReplicas", 0) + found["spec"].get("maxReplicaCount", 0)
-            for found in of_kind(manifests, "HorizontalPodAutoscaler", "ScaledObject").values()
-        )
+        deployments = of_kind(manifests, "Deployment")
 
-        # A pool may double for a moment, and each service's relay has a connection of its own.
-        assert limit > most_pods * pool * 2 + len(SERVICES)
+        def most(scalers: dict[str, Manifest], key: str) -> int:
+            """Pods of all that they scale, while a new version is rolled out."""
+            scaled = [(found["spec"]["scaleTargetRef"]["name"], found["spec"][key]) for found in scalers.values()]
+            return sum(
+                number + deployments[name]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] for name, number in scaled
+            )
+
+        apis = most(of_kind(manifests, "HorizontalPodAutoscaler"), "maxReplicas")
+        workers = most(of_kind(manifests, "ScaledObject"), "maxReplicaCount")
+
+        # A pool may double for a moment. A worker has one connection more: its relay holds the lock of its service
+        # or asks for it. The operator and its own replication need some, too.
+        assert limit >= (apis + workers) * pool * 2 + workers + OF_THE_OPERATOR
 
 
 def paths_of(router: APIRouter) -> set[str]:
@@ -386,6 +403,10 @@ def rules(manifests: list[Manifest], labels: dict[str, str], direction: str) -> 
     policies = of_kind(manifests, "NetworkPolicy").values()
     chosen = [policy["spec"] for policy in policies if selects(policy["spec"]["podSelector"], labels)]
     return [rule for policy in chosen for rule in policy.get(direction, ())]
+
+
+def is_for_names(rule: Manifest) -> bool:
+    return {port["port"] for port in rule["ports"]} == {53}
 
 
 def reaches(manifests: list[Manifest], caller: str, pod: Manifest) -> bool:
