@@ -16,7 +16,9 @@ try:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 except ModuleNotFoundError:
-    sys.exit("this Python has no `cryptography`: `make install`, then .venv/bin/python; or by Docker, see deploy/README.md")
+    sys.exit(
+        "this Python has no `cryptography`: `make install`, then .venv/bin/python; or by Docker, see deploy/README.md"
+    )
 
 PASSWORDS = ("POSTGRES", "GATEWAY", "BILLING", "GENERATION", "STORAGE", "PUBLISHING", "VALKEY")
 
