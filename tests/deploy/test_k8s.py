@@ -27,6 +27,7 @@ KUBERNETES = "1.37"
 OPERATORS = {
     "kafka.strimzi.io/v1",
     "postgresql.cnpg.io/v1",
+    "barmancloud.cnpg.io/v1",
     "keda.sh/v1alpha1",
     "external-secrets.io/v1",
     "monitoring.coreos.com/v1",
@@ -294,6 +295,31 @@ class TestDataServers:
         }
 
 
+class TestBackup:
+    def test_production_archives_each_change_and_copies_all_more_often_than_topics_forget(
+        self, overlays: dict[str, list[Manifest]]
+    ) -> None:
+        manifests = overlays["overlays/production"]
+        (plugin,) = of_kind(manifests, "Cluster")["postgres"]["spec"]["plugins"]
+        schedule = of_kind(manifests, "ScheduledBackup")["postgres"]["spec"]
+        store = of_kind(manifests, "ObjectStore")[plugin["parameters"]["barmanObjectName"]]["spec"]
+
+        assert plugin["isWALArchiver"] is True
+        assert (schedule["cluster"]["name"], schedule["method"]) == ("postgres", "plugin")
+        assert schedule["pluginConfiguration"]["name"] == plugin["name"]
+        assert len(schedule["schedule"].split()) == 6
+        assert schedule["schedule"].endswith("* * *")
+        assert int(store["retentionPolicy"].removesuffix("d")) > 7
+
+    def test_postgres_reaches_the_store(self, overlays: dict[str, list[Manifest]]) -> None:
+        labels = {"cnpg.io/cluster": "postgres"}
+        policies = of_kind(overlays["overlays/production"], "NetworkPolicy").values()
+        of_postgres = [policy["spec"] for policy in policies if selects(policy["spec"]["podSelector"], labels)]
+
+        assert of_postgres
+        assert all("Egress" not in policy["policyTypes"] for policy in of_postgres)
+
+
 class TestSecrets:
     def test_every_secret_that_is_used_comes_from_somewhere(self, manifests: list[Manifest]) -> None:
         made = {secret["spec"]["target"]["name"] for secret in of_kind(manifests, "ExternalSecret").values()}
@@ -394,8 +420,13 @@ def used_secrets(manifests: list[Manifest]) -> set[str]:
         for pod in pods(manifests).values()
         for variable in pod["spec"]["containers"][0].get("env", ())
     }
+    by_backups = {
+        reference["name"]
+        for store in of_kind(manifests, "ObjectStore").values()
+        for reference in store["spec"]["configuration"]["s3Credentials"].values()
+    }
     roles = of_kind(manifests, "Cluster")["postgres"]["spec"]["managed"]["roles"]
-    return by_pods | by_variables | {role["passwordSecret"]["name"] for role in roles}
+    return by_pods | by_variables | by_backups | {role["passwordSecret"]["name"] for role in roles}
 
 
 def rules(manifests: list[Manifest], labels: dict[str, str], direction: str) -> list[Manifest]:
