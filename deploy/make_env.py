@@ -2,7 +2,7 @@
 
 An existing file is never overwritten, because the volumes know its passwords. Without OPENAI_API_KEY in the
 environment, pictures come from the twins. Needs `cryptography` only, so a host without Python can use an image:
-`docker run --rm -i --entrypoint python atelier/gateway - --print < deploy/make_env.py > .env`.
+deploy/README.md says how.
 """
 
 import argparse
@@ -12,8 +12,13 @@ import secrets
 import sys
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+try:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+except ModuleNotFoundError:
+    sys.exit(
+        "this Python has no `cryptography`: `make install`, then .venv/bin/python; or by Docker, see deploy/README.md"
+    )
 
 PASSWORDS = ("POSTGRES", "GATEWAY", "BILLING", "GENERATION", "STORAGE", "PUBLISHING", "VALKEY")
 

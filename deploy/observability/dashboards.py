@@ -78,6 +78,7 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                 {
                     "{{service}}": quantile(0.99, "atelier_http_seconds", "", "service"),
                 },
+                "Until an answer begins: streams to their first byte, `Prefer: wait` with its wait.",
             ),
             Panel(
                 "Answers with an error",
@@ -160,7 +161,13 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                 "Relays at work",
                 "short",
                 {"{{service}}": "sum by (service) (atelier_relay_active)"},
-                "One per service, always.",
+                "One per service, always; none while Kafka does not answer.",
+            ),
+            Panel(
+                "Consumers at work",
+                "short",
+                {"{{service}}": "sum by (service) (atelier_consumer_active)"},
+                "Processes with a part in the group of their service; none while Kafka does not answer.",
             ),
             Panel(
                 "Messages by outcome",
@@ -190,9 +197,10 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                 "Records that expired unread",
                 "short",
                 {
-                    "{{service}}": "sum by (service) (increase(atelier_records_lost_total[1h]))",
+                    # not its increase: a counter that begins above zero has none
+                    "{{service}}": "sum by (service) (atelier_records_lost_total)",
                 },
-                "Must be zero.",
+                "Since the processes started. Must be zero.",
             ),
             Panel(
                 "Writes that shared a transaction",

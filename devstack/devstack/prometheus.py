@@ -47,7 +47,7 @@ class Prometheus(Server):
         program = shutil.which("prometheus")
         if program is None:
             raise StackError(
-                "OBSERVE=1 needs Prometheus on the PATH: install it, or run without (deploy/observability says how)"
+                "OBSERVE=1 needs Prometheus on the PATH: install it, or run without (deploy/README.md says how)"
             )
         return [
             program,

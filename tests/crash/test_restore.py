@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,10 +17,13 @@ from crash.verdict import is_quiet, judge, rows
 from devstack.stack import Stack, own_stack
 from kit.testing import eventually
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 MARGIN = timedelta(minutes=10)
 SECONDS_BETWEEN_JOBS = 0.2
+POOR = 3  # the number of a customer who starts with the bonus alone
+LATE_CREDITS = 1000
+JOBS_BEYOND_THE_BONUS = 6  # of four pictures each: 96 credits, where the bonus is 60
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +37,16 @@ class TestRestore:
     async def test_billing_restored_from_a_backup_under_load_has_every_wallet_exact_again(
         self, system: Stack, tmp_path: Path
     ) -> None:
-        customer = await enter(system, 0)
+        customer, late = await enter(system, 0), await enter(system, POOR)
         dump = tmp_path / "billing.dump"
         async with _load(customer) as answered:
             await eventually(lambda: _settled(system, 10), timeout=120)
             moment = datetime.now(UTC)
             await asyncio.to_thread(_back_up, system, "billing", dump)
+            await _give(system, late)
+            for number in range(JOBS_BEYOND_THE_BONUS):
+                await late.grant(_wish(number, n=4))
+            await eventually(lambda: _settled(system, len(late.accepted), of=late), timeout=120)
             await eventually(lambda: _settled(system, 20), timeout=120)
 
             await asyncio.to_thread(system.service("billing").kill)
@@ -47,6 +55,7 @@ class TestRestore:
             await eventually(lambda goal=len(answered) + 3: len(answered) >= goal, timeout=120)
             await asyncio.to_thread(_restore, system, "billing", dump)
             assert 0 < await _transactions(system) < had
+            await _give(system, late)  # first: its jobs are read again, and must find the credits that paid for them
             told = await command(system, "billing", "rewind", "--to", (moment - MARGIN).isoformat())
             assert "partitions will be read again" in told
             system.service("billing").start()
@@ -54,11 +63,12 @@ class TestRestore:
 
             await eventually(lambda goal=len(answered) + 5: _settled(system, goal), timeout=120)
         await eventually(lambda: is_quiet(system), timeout=120)
-        verdict = await judge(system, [customer])
-        await customer.http.aclose()
+        verdict = await judge(system, [customer, late])
+        for one in (customer, late):
+            await one.http.aclose()
 
         assert verdict.faults == []
-        assert verdict.numbers["statuses"] == {"succeeded": len(customer.accepted)}
+        assert verdict.numbers["statuses"] == {"succeeded": len(customer.accepted) + len(late.accepted)}
 
 
 @asynccontextmanager
@@ -71,9 +81,7 @@ async def _load(customer: Customer) -> AsyncIterator[list[str]]:
         for number in itertools.count():
             if stopping.is_set():
                 return
-            wish = Wish(
-                number, 0, 0.0, "[[twin:flat]]", n=1 + number % 2, cancel_after=None, deliver=False, twice=False
-            )
+            wish = _wish(number, n=1 + number % 2)
             await customer.grant(wish)
             answered.append(customer.accepted[wish.key])
             await asyncio.sleep(SECONDS_BETWEEN_JOBS)
@@ -86,6 +94,17 @@ async def _load(customer: Customer) -> AsyncIterator[list[str]]:
         await task
 
 
+def _wish(number: int, *, n: int) -> Wish:
+    return Wish(number, 0, 0.0, "[[twin:flat]]", n=n, cancel_after=None, deliver=False, twice=False)
+
+
+async def _give(system: Stack, customer: Customer) -> None:
+    """An operator's grant; repeated under its key it is the same one."""
+    grant = ("grant", "--account", customer.account_id, "--credits", str(LATE_CREDITS), "--reason", "drill")
+    await command(system, "billing", *grant, "--key", "drill")
+    customer.granted = LATE_CREDITS * 1000
+
+
 def _back_up(system: Stack, name: str, dump: Path) -> None:
     _postgres(system, "pg_dump", "--format=custom", f"--file={dump}", system.infra.postgres.dsn(name))
 
@@ -96,8 +115,9 @@ def _destroy(system: Stack, name: str) -> None:
 
 def _restore(system: Stack, name: str, dump: Path) -> None:
     system.infra.postgres.create_database(name, system.credentials.postgres[name])
-    target = system.infra.postgres.dsn(name)
-    _postgres(system, "pg_restore", "--no-owner", "--exit-on-error", f"--dbname={target}", str(dump))
+    target = urlsplit(system.infra.postgres.admin_dsn)._replace(path=f"/{name}").geturl()
+    options = ("--no-owner", f"--role={name}", "--exit-on-error")
+    _postgres(system, "pg_restore", *options, f"--dbname={target}", str(dump))
 
 
 def _postgres(system: Stack, program: str, *arguments: str) -> None:
@@ -107,8 +127,9 @@ def _postgres(system: Stack, program: str, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-async def _settled(system: Stack, number: int) -> bool:
-    counted = await rows(system, "gateway", "SELECT count(*) FROM jobs WHERE captured IS NOT NULL")
+async def _settled(system: Stack, number: int, *, of: Customer | None = None) -> bool:
+    whose = f" AND account_id = '{of.account_id}'" if of else ""
+    counted = await rows(system, "gateway", f"SELECT count(*) FROM jobs WHERE captured IS NOT NULL{whose}")
     return counted[0][0] >= number
 
 

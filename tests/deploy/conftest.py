@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import yaml
+from kustomized import OVERLAYS, Manifest
 
 from composition import build
 from kit.service import Service
@@ -25,8 +26,6 @@ from kit.service import Service
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = Path(__file__).parent / ".tools"
 LOCK = Path(__file__).parent / "tools.lock"
-
-Manifest = dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -88,6 +87,16 @@ def render() -> Callable[[str], list[Manifest]]:
         return list(yaml.safe_load_all(done.stdout))
 
     return rendered
+
+
+@pytest.fixture(scope="session")
+def overlays(render: Callable[[str], list[Manifest]]) -> dict[str, list[Manifest]]:
+    return {overlay: render(overlay) for overlay in OVERLAYS}
+
+
+@pytest.fixture(params=OVERLAYS)
+def manifests(request: pytest.FixtureRequest, overlays: dict[str, list[Manifest]]) -> list[Manifest]:
+    return overlays[request.param]
 
 
 @pytest.fixture

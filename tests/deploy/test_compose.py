@@ -266,6 +266,16 @@ class TestSecrets:
         assert target.stat().st_mode & 0o777 == 0o600
         assert target.read_text() == made
 
+    def test_a_python_without_cryptography_is_told_two_ways_out(self, tmp_path: Path) -> None:
+        bare = [getattr(sys, "_base_executable", sys.executable), "-S", ROOT / "deploy" / "make_env.py"]
+        done = subprocess.run(bare, cwd=tmp_path, env={}, capture_output=True, text=True, check=False)
+
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert "make install" in done.stderr
+        assert "Docker" in done.stderr
+        assert not list(tmp_path.iterdir())
+
     def test_every_variable_of_compose_is_in_it(self, secrets: dict[str, str]) -> None:
         required = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
 

@@ -4,6 +4,7 @@ There need be no container engine: `deploy/install.sh` is what the Dockerfile ru
 the image starts it, by a Python that sees this directory and nothing else.
 """
 
+import json
 import re
 import signal
 import socket
@@ -150,8 +151,10 @@ class TestServices:
             with serving(app, settings, tmp_path / "log", name, "serve") as process:
                 for page in ("livez", "readyz"):
                     await eventually(lambda page=page: probe(app, f"http://127.0.0.1:{port}/{page}"), timeout=PATIENCE)
+                told = json.loads(ask(app, f"http://127.0.0.1:{port}/health").stdout)
                 process.send_signal(signal.SIGTERM)
 
+                assert told["service"] == name
                 assert process.wait(PATIENCE) in STOPPED
                 assert '"event": "service.stopped"' in (tmp_path / "log").read_text()
 
@@ -201,7 +204,11 @@ def serving(app: Path, settings: dict[str, str], log: Path, *arguments: str) -> 
 
 def probe(app: Path, url: str) -> bool:
     """The image's health check."""
-    return subprocess.run(python(app, "probe.py", url), cwd=app, capture_output=True, check=False).returncode == 0
+    return ask(app, url).returncode == 0
+
+
+def ask(app: Path, url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(python(app, "probe.py", url), cwd=app, capture_output=True, text=True, check=False)
 
 
 def wiring(name: str, stack: Stack, database_url: str, port: int) -> dict[str, str]:

@@ -13,56 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import APIRouter
-from fastapi.routing import APIRoute
+from kustomized import OVERLAYS, Manifest, of_kind, pods, selects, services
 
 from composition import SERVICES, settings_class
 from devstack.kafka import _replication
-from kit import health
-from kit.service import ROLES, Service
+from kit.service import ROLES
+from kit.settings import ServiceSettings
 
-OVERLAYS = ("overlays/dev", "overlays/production")
 KUBERNETES = "1.37"
 OPERATORS = {
     "kafka.strimzi.io/v1",
     "postgresql.cnpg.io/v1",
+    "barmancloud.cnpg.io/v1",
     "keda.sh/v1alpha1",
     "external-secrets.io/v1",
     "monitoring.coreos.com/v1",
 }
 
-Manifest = dict[str, Any]
+OF_THE_OPERATOR = 20
+"""Connections of CloudNativePG: its manager, metrics, two replicas; and of people who look."""
+
 Render = Callable[[str], list[Manifest]]
-
-
-@pytest.fixture(scope="module")
-def overlays(render: Render) -> dict[str, list[Manifest]]:
-    return {overlay: render(overlay) for overlay in OVERLAYS}
-
-
-@pytest.fixture(params=OVERLAYS)
-def manifests(request: pytest.FixtureRequest, overlays: dict[str, list[Manifest]]) -> list[Manifest]:
-    return overlays[request.param]
-
-
-def of_kind(manifests: list[Manifest], *kinds: str) -> dict[str, Manifest]:
-    return {manifest["metadata"]["name"]: manifest for manifest in manifests if manifest["kind"] in kinds}
-
-
-def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
-    """The pod templates of everything that runs."""
-    running = of_kind(manifests, "Deployment", "StatefulSet", "Job")
-    return {name: manifest["spec"]["template"] for name, manifest in running.items()}
-
-
-def services(manifests: list[Manifest]) -> dict[str, Manifest]:
-    return {name: pod for name, pod in pods(manifests).items() if name.partition("-")[0] in SERVICES}
-
-
-def selects(selector: Manifest, labels: dict[str, str]) -> bool:
-    """Whether a Kubernetes label selector matches."""
-    exact = selector.get("matchLabels", {}).items() <= labels.items()
-    return exact and all(labels.get(rule["key"]) in rule["values"] for rule in selector.get("matchExpressions", ()))
 
 
 class TestSchemas:
@@ -126,6 +97,15 @@ class TestServices:
 
             assert pod["terminationGracePeriodSeconds"] > drain
 
+    def test_an_api_pod_answers_until_nobody_is_sent_to_it_any_more(self, manifests: list[Manifest]) -> None:
+        drain = ServiceSettings.model_fields["drain_timeout"].default.total_seconds()
+        for name in SERVICES:
+            pod = of_kind(manifests, "Deployment")[f"{name}-api"]["spec"]["template"]["spec"]
+            wait = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+
+            assert wait >= 5
+            assert pod["terminationGracePeriodSeconds"] > wait + drain
+
     def test_disruptions_leave_some_of_each(self, manifests: list[Manifest]) -> None:
         budgets = of_kind(manifests, "PodDisruptionBudget")
 
@@ -160,75 +140,6 @@ class TestPods:
         images = {pod["spec"]["containers"][0]["image"] for pod in pods(manifests).values()}
 
         assert [image for image in images if not re.search(r":[\w.]+$", image) or image.endswith(":latest")] == []
-
-
-class TestEdge:
-    """The ingress leads to what gateway has for the outside, and to nothing else of it."""
-
-    @pytest.fixture
-    def leads_to_gateway(self, overlays: dict[str, list[Manifest]]) -> Callable[[str], bool]:
-        (rule,) = of_kind(overlays["overlays/production"], "Ingress")["gateway"]["spec"]["rules"]
-        paths = [(entry["path"].rstrip("/"), entry["pathType"]) for entry in rule["http"]["paths"]]
-
-        def leads(path: str) -> bool:
-            return any(
-                path.rstrip("/") == known or (kind == "Prefix" and path.startswith(f"{known}/"))
-                for known, kind in paths
-            )
-
-        return leads
-
-    def test_every_route_of_gateway_is_reached(self, leads_to_gateway: Callable[[str], bool], gateway: Service) -> None:
-        routes = {path for router in gateway.routers for path in paths_of(router)}
-
-        assert len(routes) > 30
-        assert {route for route in routes if not leads_to_gateway(route)} == set()
-
-    def test_what_is_for_operators_is_not(self, leads_to_gateway: Callable[[str], bool]) -> None:
-        assert {"/metrics", "/health", "/readyz", "/livez"} == paths_of(health.router)
-        assert not any(leads_to_gateway(path) for path in paths_of(health.router))
-
-
-class TestNetwork:
-    """NetworkPolicies add up: what no policy of a pod allows is refused."""
-
-    def test_everything_is_refused_at_first(self, manifests: list[Manifest]) -> None:
-        refuse = of_kind(manifests, "NetworkPolicy")["refuse-all"]["spec"]
-
-        assert set(refuse["policyTypes"]) == {"Ingress", "Egress"}
-        assert "ingress" not in refuse
-        assert "egress" not in refuse
-        for pod in pods(manifests).values():
-            assert selects(refuse["podSelector"], pod["metadata"]["labels"])
-
-    def test_services_are_reached_from_gateway_only(self, manifests: list[Manifest]) -> None:
-        gateway = services(manifests)["gateway-api"]["metadata"]["labels"]
-        for name, pod in services(manifests).items():
-            callers = {caller for caller in services(manifests) if reaches(manifests, caller, pod)}
-
-            if name == "gateway-api":
-                assert open_to_all(manifests, pod)
-            elif name.endswith("-api"):
-                assert callers == {"gateway-api", "gateway-worker", "gateway-migrate"}
-                assert not open_to_all(manifests, pod)
-            else:
-                assert callers == set()
-        assert gateway["app.kubernetes.io/name"] == "gateway"
-
-    def test_only_those_who_must_reach_the_internet(self, manifests: list[Manifest]) -> None:
-        outward = {
-            name
-            for name, pod in services(manifests).items()
-            for rule in rules(manifests, pod["metadata"]["labels"], "egress")
-            if any("ipBlock" in peer for peer in rule.get("to", ()))
-        }
-
-        assert {name.partition("-")[0] for name in outward} == {"billing", "generation", "storage", "publishing"}
-
-    def test_private_addresses_are_not_the_internet(self, manifests: list[Manifest]) -> None:
-        block = of_kind(manifests, "NetworkPolicy")["outside"]["spec"]["egress"][0]["to"][0]["ipBlock"]
-
-        assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(block["except"])
 
 
 class TestDataServers:
@@ -275,6 +186,31 @@ class TestDataServers:
         }
 
 
+class TestBackup:
+    def test_production_archives_each_change_and_copies_all_more_often_than_topics_forget(
+        self, overlays: dict[str, list[Manifest]]
+    ) -> None:
+        manifests = overlays["overlays/production"]
+        (plugin,) = of_kind(manifests, "Cluster")["postgres"]["spec"]["plugins"]
+        schedule = of_kind(manifests, "ScheduledBackup")["postgres"]["spec"]
+        store = of_kind(manifests, "ObjectStore")[plugin["parameters"]["barmanObjectName"]]["spec"]
+
+        assert plugin["isWALArchiver"] is True
+        assert (schedule["cluster"]["name"], schedule["method"]) == ("postgres", "plugin")
+        assert schedule["pluginConfiguration"]["name"] == plugin["name"]
+        assert len(schedule["schedule"].split()) == 6
+        assert schedule["schedule"].endswith("* * *")
+        assert int(store["retentionPolicy"].removesuffix("d")) > 7
+
+    def test_postgres_reaches_the_store(self, overlays: dict[str, list[Manifest]]) -> None:
+        labels = {"cnpg.io/cluster": "postgres"}
+        policies = of_kind(overlays["overlays/production"], "NetworkPolicy").values()
+        of_postgres = [policy["spec"] for policy in policies if selects(policy["spec"]["podSelector"], labels)]
+
+        assert of_postgres
+        assert all("Egress" not in policy["policyTypes"] for policy in of_postgres)
+
+
 class TestSecrets:
     def test_every_secret_that_is_used_comes_from_somewhere(self, manifests: list[Manifest]) -> None:
         made = {secret["spec"]["target"]["name"] for secret in of_kind(manifests, "ExternalSecret").values()}
@@ -304,23 +240,41 @@ class TestScaling:
             for part in ("api", "worker"):
                 assert "replicas" not in deployments[f"{name}-{part}"]["spec"]
 
+    def test_keda_finds_kafka_from_its_own_namespace(self, overlays: dict[str, list[Manifest]]) -> None:
+        manifests = overlays["overlays/production"]
+        (namespace,) = of_kind(manifests, "Namespace")
+        kafka = of_kind(manifests, "Kafka")["kafka"]["metadata"]["name"]
+
+        hosts = {
+            trigger["metadata"]["bootstrapServers"]
+            for scaled in of_kind(manifests, "ScaledObject").values()
+            for trigger in scaled["spec"]["triggers"]
+            if trigger["type"] == "kafka"
+        }
+
+        assert hosts == {f"{kafka}-kafka-bootstrap.{namespace}.svc:9092"}
+
     def test_postgres_has_connections_for_all_of_them(self, overlays: dict[str, list[Manifest]]) -> None:
         manifests = overlays["overlays/production"]
         limit = int(of_kind(manifests, "Cluster")["postgres"]["spec"]["postgresql"]["parameters"]["max_connections"])
         pool = int(
             next(c for c in of_kind(manifests, "ConfigMap").values() if is_settings(c))["data"]["DATABASE_POOL_SIZE"]
         )
-        most_pods = sum(
-            found["spec"].get("maxReplicas", 0) + found["spec"].get("maxReplicaCount", 0)
-            for found in of_kind(manifests, "HorizontalPodAutoscaler", "ScaledObject").values()
-        )
+        deployments = of_kind(manifests, "Deployment")
 
-        # A pool may double for a moment, and each service's relay has a connection of its own.
-        assert limit > most_pods * pool * 2 + len(SERVICES)
+        def most(scalers: dict[str, Manifest], key: str) -> int:
+            """Pods of all that they scale, while a new version is rolled out."""
+            scaled = [(found["spec"]["scaleTargetRef"]["name"], found["spec"][key]) for found in scalers.values()]
+            return sum(
+                number + deployments[name]["spec"]["strategy"]["rollingUpdate"]["maxSurge"] for name, number in scaled
+            )
 
+        apis = most(of_kind(manifests, "HorizontalPodAutoscaler"), "maxReplicas")
+        workers = most(of_kind(manifests, "ScaledObject"), "maxReplicaCount")
 
-def paths_of(router: APIRouter) -> set[str]:
-    return {route.path for route in router.routes if isinstance(route, APIRoute)}
+        # A pool may double for a moment. A worker has one connection more: its relay holds the lock of its service
+        # or asks for it. The operator and its own replication need some, too.
+        assert limit >= (apis + workers) * pool * 2 + workers + OF_THE_OPERATOR
 
 
 def is_settings(config: Manifest) -> bool:
@@ -353,27 +307,10 @@ def used_secrets(manifests: list[Manifest]) -> set[str]:
         for pod in pods(manifests).values()
         for variable in pod["spec"]["containers"][0].get("env", ())
     }
+    by_backups = {
+        reference["name"]
+        for store in of_kind(manifests, "ObjectStore").values()
+        for reference in store["spec"]["configuration"]["s3Credentials"].values()
+    }
     roles = of_kind(manifests, "Cluster")["postgres"]["spec"]["managed"]["roles"]
-    return by_pods | by_variables | {role["passwordSecret"]["name"] for role in roles}
-
-
-def rules(manifests: list[Manifest], labels: dict[str, str], direction: str) -> list[Manifest]:
-    """All that the policies which select a pod allow it in one direction."""
-    policies = of_kind(manifests, "NetworkPolicy").values()
-    chosen = [policy["spec"] for policy in policies if selects(policy["spec"]["podSelector"], labels)]
-    return [rule for policy in chosen for rule in policy.get(direction, ())]
-
-
-def reaches(manifests: list[Manifest], caller: str, pod: Manifest) -> bool:
-    """Whether a service's pod is let in by a rule that names pods of this namespace."""
-    labels = pods(manifests)[caller]["metadata"]["labels"]
-    return any(
-        selects(peer["podSelector"], labels)
-        for rule in rules(manifests, pod["metadata"]["labels"], "ingress")
-        for peer in rule.get("from", ())
-        if "podSelector" in peer and "namespaceSelector" not in peer
-    )
-
-
-def open_to_all(manifests: list[Manifest], pod: Manifest) -> bool:
-    return any("from" not in rule for rule in rules(manifests, pod["metadata"]["labels"], "ingress"))
+    return by_pods | by_variables | by_backups | {role["passwordSecret"]["name"] for role in roles}

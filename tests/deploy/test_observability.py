@@ -116,6 +116,8 @@ class TestAlerts:
         assert {rule["alert"] for rule in RULES} >= {
             "AtelierMessageDied",
             "AtelierOutboxStuck",
+            "AtelierConsumerDown",
+            "AtelierConsumerStill",
             "AtelierConsumerLag",
             "AtelierDeadLetters",
             "AtelierHoldsOverdue",
