@@ -170,6 +170,19 @@ grant_expiries = Table(
     lease_index("grant_expiries"),
 )
 
+# One row per refund or dispute: the credits that its money paid for, 0 once that is ours again. The ``clawed_back`` of
+# a grant is what its reversals ask for together, or all of it; only the difference that a change makes is booked.
+reversals = Table(
+    "reversals",
+    metadata,
+    Column("key", Text, primary_key=True),  # refund:<id>, dispute:<id>
+    Column("grant_id", Text, ForeignKey("grants.id"), nullable=False),
+    Column("asked", BigInteger, nullable=False),
+    Column("turns", SmallInteger, nullable=False, server_default="1"),  # how often ``asked`` was set
+    CheckConstraint("asked >= 0", name="reversals_asked_not_negative"),
+    Index("reversals_of_grant", "grant_id"),
+)
+
 # One row per account that has signed in: the sign-ins that can still matter, and how many bonuses they brought.
 sign_ins = Table(
     "sign_ins",

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.clawbacks import claw_back
+from billing.clawbacks import claw_back, restore
 from billing.errors import GrantConflictError
 from billing.grants import grant_plan_period, grant_purchase
 from billing.payments.errors import UnknownPriceError
@@ -24,7 +24,6 @@ from billing.payments.facts import (
     is_account_id,
 )
 from billing.payments.offers import Offers
-from billing.payments.restitution import restore
 from billing.payments.subscriptions import record_payment, record_subscription
 from billing.payments.tables import checkouts, purchases
 from kit.database import WriteSession
@@ -141,7 +140,8 @@ async def _reverse(session: WriteSession, fact: Reversal, *, key: str, reason: s
         case "ours":
             return "waiting"
         case "returned":
-            return await restore(session, account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
+            fresh = await restore(session, account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
+            return "restored" if fresh else "nothing_to_restore"
         case "taken":
             return await _take_back(session, purchase, key=key, money=fact.amount, reason=reason)
 

@@ -25,17 +25,17 @@ _BOOKED = text("""
     SELECT split_part(key, ':', 1), split_part(key, ':', 2), account_id, amount FROM grants
     WHERE key LIKE 'checkout:%' OR key LIKE 'invoice:%'
     UNION ALL
-    SELECT split_part(t.key, ':', 2), split_part(t.key, ':', 3), t.account_id, coalesce(sum(e.amount), 0)::bigint
-    FROM transactions t LEFT JOIN entries e ON e.transaction_id = t.id AND e.account LIKE 'funding.%'
-    WHERE (t.key LIKE 'clawback:refund:%' OR t.key LIKE 'clawback:dispute:%')
-      AND NOT EXISTS (SELECT FROM grants g WHERE g.key = 'restored:' || substr(t.key, length('clawback:') + 1))
-    GROUP BY t.id
+    SELECT split_part(r.key, ':', 1), split_part(r.key, ':', 2), g.account_id, r.asked
+    FROM reversals r JOIN grants g ON g.id = r.grant_id WHERE r.asked > 0
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """Credits that were granted or taken back for an object of Stripe. ``kind``: checkout, invoice, refund, dispute."""
+    """Credits that were granted for an object of Stripe, or are to be taken back for it.
+
+    ``kind``: checkout, invoice, refund, dispute.
+    """
 
     kind: str
     object_id: str
