@@ -23,12 +23,23 @@ class StripeFact:
     fetched_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a checkout was to bring when it was made. ``kind``: pack or plan; ``amount`` in milli-credits."""
+
+    kind: str
+    offer: str
+    price_id: str
+    amount: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutFact(StripeFact):
-    """A Checkout Session of billing's own making."""
+    """A Checkout Session of billing's own making. One that was made before sessions carried it has no promise."""
 
     checkout_id: str
     account_id: str
+    promise: Promise | None
     status: str
     payment_status: str
     payment_failed: bool
