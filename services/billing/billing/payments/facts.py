@@ -73,9 +73,18 @@ class InvoiceFact(StripeFact):
     status: str
     price_id: str
     quantity: int
+    period_start: datetime
     period_end: datetime
+    paid_at: datetime | None
     amount_paid: int
     payment_intents: tuple[str, ...]
+
+    @property
+    def good_until(self) -> datetime:
+        """When the credits of the period end: with it, or as long after its payment when it was over by then."""
+        if self.paid_at is None or self.paid_at < self.period_end:
+            return self.period_end
+        return self.paid_at + (self.period_end - self.period_start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

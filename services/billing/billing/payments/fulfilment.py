@@ -115,7 +115,7 @@ class Fulfilment:
                 key=key,
                 amount=amount,
                 plan=plan.name,
-                period_end=fact.period_end,
+                period_end=fact.good_until,
                 bonus=self._bonus,
                 rollover=plan.rollover,
             )

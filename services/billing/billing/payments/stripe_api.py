@@ -279,6 +279,7 @@ def _invoice(invoice: stripe.Invoice, at: datetime) -> InvoiceFact | None:
     assert line.pricing is not None
     assert line.pricing.price_details is not None
     payments = invoice.payments.data if invoice.payments else []
+    paid_at = invoice.status_transitions.paid_at
     return InvoiceFact(
         object_id=invoice.id,
         fetched_at=at,
@@ -287,7 +288,9 @@ def _invoice(invoice: stripe.Invoice, at: datetime) -> InvoiceFact | None:
         status=invoice.status or "",
         price_id=_id(line.pricing.price_details.price) or "",
         quantity=line.quantity or 1,
+        period_start=_moment(line.period.start),
         period_end=_moment(line.period.end),
+        paid_at=_moment(paid_at) if paid_at is not None else None,
         amount_paid=invoice.amount_paid,
         payment_intents=tuple(intent for payment in payments if (intent := _id(payment.payment.payment_intent))),
     )
