@@ -183,7 +183,8 @@ reversals = Table(
     Index("reversals_of_grant", "grant_id"),
 )
 
-# One row per account that has signed in: the sign-ins that can still matter, and how many bonuses they brought.
+# One row per account that has signed in: the sign-ins that can still matter, about one an hour, and how many bonuses
+# they brought.
 sign_ins = Table(
     "sign_ins",
     metadata,
