@@ -100,6 +100,15 @@ transactions = Table(
     one_of("kind", KINDS, name="transactions_kind"),
     UniqueConstraint("key", name="transactions_key"),
     UniqueConstraint("account_id", "wallet_version", name="transactions_wallet_version"),
+    Index("transactions_by_time", "account_id", "created_at", "wallet_version"),
+    # the rare kinds alone: among holds and settlements the next one is never far
+    Index(
+        "transactions_by_kind",
+        "account_id",
+        "kind",
+        "wallet_version",
+        postgresql_where=text("kind NOT IN ('hold', 'settle')"),
+    ),
 )
 
 # One line of a transaction: negative leaves ``account``, positive enters it.
@@ -148,6 +157,7 @@ holds = Table(
     *lease_columns(),
     lease_index("holds"),
     Index("holds_of_account", "account_id", "job_id"),
+    Index("holds_by_state", "account_id", "state", "job_id", postgresql_where=text("state IN ('open', 'refused')")),
     one_of("state", ("awaited", "open", "refused", "settled"), name="holds_state"),
     one_of("outcome", ("succeeded", "failed", "cancelled", "refused"), name="holds_outcome"),
     CheckConstraint("(state = 'awaited') = (causation_id IS NULL)", name="holds_awaited_until_requested"),

@@ -60,8 +60,12 @@ class TestAsOf:
         async with testing.client(billing, account_id=account_id) as http:
             span = {"since": second.isoformat(), "until": third.isoformat()}
             body = (await http.get("/v1/credits/transactions", params=span)).json()
+            later = (await http.get("/v1/credits/transactions", params={"since": "2999-01-01T00:00:00Z"})).json()
+            earlier = (await http.get("/v1/credits/transactions", params={"until": "2999-01-01T00:00:00Z"})).json()
 
         assert [row["kind"] for row in body["data"]] == ["hold"]
+        assert later["data"] == []
+        assert [row["kind"] for row in earlier["data"]] == ["settle", "hold", "grant"]
 
     @pytest.mark.parametrize(
         "moment", ["2026-11-21T00:00:00", "0.5", "-0.5", "1e-5", "1763683200", "yesterday", "", *UNTHINKABLE]
