@@ -3,6 +3,9 @@
 Sign-ins may arrive in any order. An account has earned as many bonuses as sign-ins can be picked that are 24 hours
 apart; picking the earliest first picks the most, and one more sign-in never makes it fewer. So whatever comes late, no
 bonus is ever taken back, and any order ends with the same number.
+
+Of an hour only the first sign-in is remembered, and whichever earned a bonus. So a flood of them costs no more than one
+an hour; in order it earns what it always did, and out of order never more.
 """
 
 from collections import defaultdict
@@ -39,7 +42,9 @@ async def reward_sign_ins(session: WriteSession, events: Sequence[AccountSignedI
         known, before, given = (row.times, row.bonuses_before, row.bonuses) if row else ([], 0, 0)
         # what is older than all that is remembered was weighed once, or comes too late to be
         weighed = {moment for moment in times if not before or moment >= known[0]}
-        remembered, before = forget(sorted({*known, *weighed}), before=before)
+        remembered, before = forget(thin_out(sorted({*known, *weighed})), before=before)
+        if row and remembered == known:
+            continue
         earned = before + len(earning(remembered))
         if terms.daily_bonus:
             for ordinal in range(given + 1, earned + 1):
@@ -55,7 +60,8 @@ async def reward_sign_ins(session: WriteSession, events: Sequence[AccountSignedI
                 )
         stored.append({"account_id": account_id, "times": remembered, "bonuses_before": before, "bonuses": earned})
     await book.write(session)
-    await _store(session, stored)
+    if stored:
+        await _store(session, stored)
 
 
 def earning(times: Iterable[datetime]) -> list[datetime]:
@@ -65,6 +71,19 @@ def earning(times: Iterable[datetime]) -> list[datetime]:
         if not chosen or moment >= chosen[-1] + COOLDOWN:
             chosen.append(moment)
     return chosen
+
+
+def thin_out(times: Sequence[datetime]) -> list[datetime]:
+    """Of these in ascending order, the first of each hour and those that earn a bonus: what earns stays the same."""
+    chosen = set(earning(times))
+    kept = []
+    hour = None
+    for moment in times:
+        begun = moment.replace(minute=0, second=0, microsecond=0)
+        if begun != hour or moment in chosen:
+            kept.append(moment)
+        hour = begun
+    return kept
 
 
 def forget(times: Sequence[datetime], *, before: int) -> tuple[list[datetime], int]:

@@ -119,8 +119,8 @@ async def grant_plan_period(
 ) -> bool:
     """Credits of one paid period of a plan, once per ``key`` (``invoice:<id>``).
 
-    They expire when the period ends, or as much later as the plan lets unspent credits roll over. Returns and raises
-    like :func:`grant_purchase`.
+    They expire at ``period_end`` (later than that of the invoice when it was paid after it), or as much later as the
+    plan lets unspent credits roll over. Returns and raises like :func:`grant_purchase`.
     """
     book = await open_wallets(session, {account_id: None}, bonus=bonus)
     return await _grant_once(

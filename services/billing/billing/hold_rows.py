@@ -65,8 +65,10 @@ class Hold:
 
 
 _STORED = [table.c[column.name] for column in fields(Hold)]
-_EXPIRED = text(  # of the grants that fund an open hold; no statement of its own, and nothing for other rows
-    "CASE WHEN state = 'open' THEN ARRAY(SELECT g.id FROM grants g WHERE g.expires_at <= now()"
+# Of the grants that fund an open hold; no statement of its own, and nothing for other rows. By the clock of now: while
+# this transaction waited for its wallets, an expiry may have come and been booked.
+_EXPIRED = text(
+    "CASE WHEN state = 'open' THEN ARRAY(SELECT g.id FROM grants g WHERE g.expires_at <= clock_timestamp()"
     " AND g.id IN (SELECT part ->> 0 FROM jsonb_array_elements(funding) AS part)) ELSE '{}' END AS expired_grants"
 )
 

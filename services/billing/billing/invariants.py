@@ -61,6 +61,15 @@ INVARIANTS = (
         """,
     ),
     Invariant(
+        "clawbacks_follow_their_reversals",
+        "What was taken back of a grant is what its refunds and disputes ask for together, or all of it.",
+        """
+        SELECT g.id, g.amount, g.clawed_back, coalesce(sum(r.asked), 0) AS asked
+        FROM grants g LEFT JOIN reversals r ON r.grant_id = g.id
+        GROUP BY g.id HAVING g.clawed_back <> least(g.amount, coalesce(sum(r.asked), 0))
+        """,
+    ),
+    Invariant(
         "debts_equal_their_entries",
         "What an account owes is the sum of its available entries that no grant stands behind.",
         """

@@ -116,7 +116,7 @@ class Book:
         spendable = (
             select(grants.c.account_id, grants.c.id, grants.c.remaining, grants.c.priority, grants.c.expires_at)
             .where(among(grants.c.account_id, accounts), grants.c.remaining > 0)
-            .where(or_(grants.c.expires_at.is_(None), grants.c.expires_at > func.now()))
+            .where(or_(grants.c.expires_at.is_(None), grants.c.expires_at > func.clock_timestamp()))
         )
         for account_id, *grant in await session.execute(spendable):
             book._put_in_purse(account_id, Grant(*grant))

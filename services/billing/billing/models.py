@@ -100,6 +100,15 @@ transactions = Table(
     one_of("kind", KINDS, name="transactions_kind"),
     UniqueConstraint("key", name="transactions_key"),
     UniqueConstraint("account_id", "wallet_version", name="transactions_wallet_version"),
+    Index("transactions_by_time", "account_id", "created_at", "wallet_version"),
+    # the rare kinds alone: among holds and settlements the next one is never far
+    Index(
+        "transactions_by_kind",
+        "account_id",
+        "kind",
+        "wallet_version",
+        postgresql_where=text("kind NOT IN ('hold', 'settle')"),
+    ),
 )
 
 # One line of a transaction: negative leaves ``account``, positive enters it.
@@ -148,6 +157,7 @@ holds = Table(
     *lease_columns(),
     lease_index("holds"),
     Index("holds_of_account", "account_id", "job_id"),
+    Index("holds_by_state", "account_id", "state", "job_id", postgresql_where=text("state IN ('open', 'refused')")),
     one_of("state", ("awaited", "open", "refused", "settled"), name="holds_state"),
     one_of("outcome", ("succeeded", "failed", "cancelled", "refused"), name="holds_outcome"),
     CheckConstraint("(state = 'awaited') = (causation_id IS NULL)", name="holds_awaited_until_requested"),
@@ -170,7 +180,21 @@ grant_expiries = Table(
     lease_index("grant_expiries"),
 )
 
-# One row per account that has signed in: the sign-ins that can still matter, and how many bonuses they brought.
+# One row per refund or dispute: the credits that its money paid for, 0 once that is ours again. The ``clawed_back`` of
+# a grant is what its reversals ask for together, or all of it; only the difference that a change makes is booked.
+reversals = Table(
+    "reversals",
+    metadata,
+    Column("key", Text, primary_key=True),  # refund:<id>, dispute:<id>
+    Column("grant_id", Text, ForeignKey("grants.id"), nullable=False),
+    Column("asked", BigInteger, nullable=False),
+    Column("turns", SmallInteger, nullable=False, server_default="1"),  # how often ``asked`` was set
+    CheckConstraint("asked >= 0", name="reversals_asked_not_negative"),
+    Index("reversals_of_grant", "grant_id"),
+)
+
+# One row per account that has signed in: the sign-ins that can still matter, about one an hour, and how many bonuses
+# they brought.
 sign_ins = Table(
     "sign_ins",
     metadata,

@@ -11,13 +11,12 @@ from billing.terms import Terms
 from kit import idempotency
 from kit.http import ReadDep, WriteDep
 from kit.identity import CallerDep
+from shared.ids import QuoteId
 
 KeyHeader = Annotated[
     str | None, Header(alias="Idempotency-Key", description="The same key and body return the first quote again.")
 ]
-QuotePath = Annotated[
-    str, Path(max_length=100, description="Id of the quote.", examples=["qte_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"])
-]
+QuotePath = Annotated[QuoteId, Path(description="Id of the quote.", examples=["qte_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"])]
 Responses = dict[int | str, dict[str, Any]]
 NOT_FOUND: Responses = {404: {"description": "The caller has no such quote."}}
 CONFLICT: Responses = {409: {"description": "The Idempotency-Key was used with another body."}}

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import AwareDatetime, BeforeValidator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 from billing.monthly import Month, as_csv, statement_of
 from billing.payments.offers import Offers
@@ -30,7 +30,15 @@ def _written_out(value: str) -> str:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_written_out)]
+def _in_utc(value: datetime) -> datetime:
+    """What is kept is UTC, and a zone may lead beyond the first or the last year that there is."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the moment lies outside of the years 1 to 9999 in UTC") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written_out), AfterValidator(_in_utc)]
 
 JobQuery = Annotated[JobId | None, Query(description="Only transactions of this job.")]
 KindQuery = Annotated[
@@ -42,7 +50,7 @@ UntilQuery = Annotated[Moment | None, Query(description="Only what was booked be
 AsOfQuery = Annotated[Moment | None, Query(description="The wallet as it was at this moment; default: now.")]
 StateQuery = Annotated[Literal["open", "settled", "refused"] | None, Query(description="Only holds in this state.")]
 MonthPath = Annotated[
-    str, Path(pattern=r"^(19|[2-9]\d)\d\d-(0[1-9]|1[0-2])$", description="Calendar month (UTC).", examples=["2026-11"])
+    str, Path(pattern=r"^(19|2\d)\d\d-(0[1-9]|1[0-2])$", description="Calendar month (UTC).", examples=["2026-11"])
 ]
 FormatQuery = Annotated[Literal["json", "csv"], Query(alias="format", description="JSON, or the movements as CSV.")]
 VersionQuery = Annotated[

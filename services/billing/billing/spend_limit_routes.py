@@ -10,9 +10,15 @@ from billing.spend_limit_changes import change_cap, remove_limit, set_limit
 from billing.terms import Terms
 from kit.http import ReadDep, WriteDep
 from kit.identity import CallerDep
+from shared.ids import CROCKFORD
 
 LimitPath = Annotated[
-    str, Path(max_length=100, description="Id of the limit.", examples=["cap_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"])
+    str,
+    Path(
+        pattern=rf"^cap_[0-7][{CROCKFORD}]{{25}}$",
+        description="Id of the limit.",
+        examples=["cap_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"],
+    ),
 ]
 Responses = dict[int | str, dict[str, Any]]
 NOT_FOUND: Responses = {404: {"description": "The caller has no such limit."}}

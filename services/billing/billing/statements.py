@@ -4,12 +4,14 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import BigInteger, BindParameter, ColumnElement, bindparam, func, literal, select
 
 from billing.models import entries, grants, holds, transactions, wallets
 from billing.schemas import Credits, EntryView, Expiry, HoldView, TransactionView
 from kit.database import ReadSession, WriteSession
 from kit.sql import among
+
+_BEYOND = literal(2**63 - 1, BigInteger)
 
 
 async def credits_of(session: ReadSession | WriteSession, *, account_id: str, bonus: int) -> Credits:
@@ -48,7 +50,7 @@ async def credits_as_of(session: ReadSession, *, account_id: str, moment: dateti
     query = (
         select(transactions.c.available, transactions.c.held, transactions.c.wallet_version)
         .where(transactions.c.account_id == account_id, booked)
-        .order_by(transactions.c.wallet_version.desc())
+        .order_by(transactions.c.created_at.desc(), transactions.c.wallet_version.desc())
         .limit(1)
     )
     row = (await session.execute(query)).one_or_none()
@@ -76,11 +78,11 @@ async def transactions_of(
     if job_id is not None:  # by business key: a job has no others, and keys are indexed
         query = query.where(transactions.c.key.in_([f"hold:{job_id}", f"settle:{job_id}"]))
     if kind is not None:
-        query = query.where(transactions.c.kind == kind)
+        query = query.where(transactions.c.kind == _literal(kind))
     if since is not None:
-        query = query.where(transactions.c.created_at >= since)
+        query = query.where(transactions.c.wallet_version >= _first_version(account_id, since))
     if until is not None:
-        query = query.where(transactions.c.created_at < until)
+        query = query.where(transactions.c.wallet_version < _first_version(account_id, until))
     rows = (await session.execute(query.order_by(transactions.c.wallet_version.desc()).limit(limit))).all()
     lines = await _entries_of(session, [row.id for row in rows])
     return [_view(row, lines[row.id]) for row in rows]
@@ -94,9 +96,29 @@ async def holds_of(
     if before is not None:
         query = query.where(holds.c.job_id < before)
     if state is not None:
-        query = query.where(holds.c.state == state)
+        query = query.where(holds.c.state == _literal(state))
     rows = await session.execute(query.order_by(holds.c.job_id.desc()).limit(limit))
     return [HoldView.model_validate(row) for row in rows]
+
+
+def _first_version(account_id: str, moment: datetime) -> ColumnElement[int]:
+    """The wallet version of the first transaction at a moment or later; beyond all when there is none.
+
+    Versions rise with time, because the wallet's lock is held for both. So a span of time is a range of versions, and
+    a page of it is read from the index that orders the list.
+    """
+    first = (
+        select(transactions.c.wallet_version)
+        .where(transactions.c.account_id == account_id, transactions.c.created_at >= moment)
+        .order_by(transactions.c.created_at, transactions.c.wallet_version)
+        .limit(1)
+    )
+    return func.coalesce(first.scalar_subquery(), _BEYOND)
+
+
+def _literal(value: str) -> BindParameter[str]:
+    """A value that stands in the statement: PostgreSQL uses an index of some rows only when it can see it there."""
+    return bindparam(None, value, literal_execute=True)
 
 
 async def _entries_of(session: ReadSession, transaction_ids: list[str]) -> dict[str, list[EntryView]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing.bonuses import COOLDOWN, MEMORY, earning, forget
+from billing.bonuses import COOLDOWN, MEMORY, earning, forget, thin_out
 from kit.testing import emitted, records
 from shared.events import CreditsGranted
 from shared.ids import new_id
@@ -72,6 +72,48 @@ class TestDailyBonus:
             f"registration:{account_id}",
             *(f"sign-in:{account_id}:{ordinal}" for ordinal in (1, 2, 3)),
         }
+
+
+minutes = st.integers(0, 4 * 24 * 60)
+
+
+def in_turn(times, remember):
+    """How many bonuses each of these sign-ins, told one after the other, has brought so far, and what is remembered."""
+    remembered, before, counts = [], 0, []
+    for moment in times:
+        remembered, before = forget(remember(sorted({*remembered, moment})), before=before)
+        counts.append(max([before + len(earning(remembered)), *counts[-1:]]))
+    return counts, remembered
+
+
+class TestFlood:
+    """Whoever signs in all the time is remembered about once an hour, and earns what the full memory would say."""
+
+    @given(times=st.lists(minutes, min_size=1, max_size=200).map(lambda found: [at(m / 60) for m in sorted(found)]))
+    def test_in_order_it_earns_the_same(self, times):
+        assert in_turn(times, thin_out)[0] == in_turn(times, list)[0]
+
+    @given(times=st.lists(minutes, min_size=1, max_size=60).map(lambda found: [at(m / 60) for m in found]))
+    def test_in_any_order_it_earns_no_more(self, times):
+        thinned, full = in_turn(times, thin_out)[0], in_turn(times, list)[0]
+        assert all(few <= many for few, many in zip(thinned, full, strict=True))
+
+    @given(
+        times=st.lists(st.integers(0, 40 * 24), min_size=1, max_size=60, unique=True).map(
+            lambda found: [at(hour) for hour in found]
+        )
+    )
+    def test_one_an_hour_is_remembered_in_full(self, times):
+        assert in_turn(times, thin_out) == in_turn(times, list)
+
+    async def test_a_flood_is_remembered_once_an_hour(self, billing, make, account_id, rows_of, wallet_of):
+        events = [make.signed_in(account_id, START + timedelta(seconds=20 * turn)) for turn in range(1_000)]
+        for start in range(0, len(events), 250):
+            await billing.edge.handle(records(*events[start : start + 250]))
+
+        (row,) = await rows_of("sign_ins")
+        assert len(row["times"]) == 7  # in 5 hours and 33 minutes from half past nine, the first among them
+        assert await wallet_of(account_id) == (60_000, 0)
 
 
 class TestForgetting:

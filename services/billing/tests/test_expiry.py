@@ -1,5 +1,6 @@
 """Grants that expire: what is left of them is booked, and what is held just then stays good for its job."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from billing.clawbacks import claw_back
 from billing.grants import grant_plan_period
 from kit.testing import emitted, eventually, records
 from shared.events import CreditsExpired, CreditsSettled
+from shared.ids import new_id
 
 
 async def give_plan(service, account_id, amount, *, expires_in=timedelta(days=1), key="invoice:in_1"):
@@ -31,6 +33,23 @@ async def swept(service, rows_of):
     service.roles = frozenset({"worker"})
     async with service.running():
         await eventually(lambda: _none_due(rows_of))
+
+
+async def swept_one(service, rows_of):
+    """Run the worker until one expiry is booked."""
+    (worker,) = [worker for worker in service.workers if worker.name == "grant_expiries"]
+    task = asyncio.create_task(worker.run())
+    await eventually(lambda: _one_left(rows_of))
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await worker.drain(5)
+
+
+async def _waits(service):
+    """Whether somebody in this database waits for a lock."""
+    async with service.db.read() as session:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return await session.scalar(text(query))
 
 
 async def _none_due(rows_of):
@@ -127,6 +146,32 @@ class TestHeldWhileExpiring:
             await take_back()
 
         assert await wallet_of(account_id) == (-4_000, 0)  # for the picture that was delivered
+
+    async def test_an_expiry_that_is_booked_while_the_settlement_waits_for_another_wallet_is_seen(
+        self, billing, make, rows_of
+    ):
+        """Wallets of a batch are locked one after the other; the clock of its transaction stands meanwhile."""
+        busy, expiring = sorted(new_id("acc") for _ in range(2))
+        for account_id in (busy, expiring):
+            await give_plan(billing, account_id, 8_000, key=f"invoice:{account_id}")
+        jobs = [make.requested(account_id, input={"n": 2}) for account_id in (busy, expiring)]
+        await billing.edge.handle(records(*jobs))
+        ended = records(*(make.succeeded(job, make.delivered(0, 4_000)) for job in jobs))
+        async with billing.db.write() as session:
+            await session.execute(text("SELECT FROM wallets WHERE account_id = :id FOR UPDATE"), {"id": busy})
+            settling = asyncio.create_task(billing.edge.handle(ended))
+            await eventually(lambda: _waits(billing))
+            async with billing.db.write() as other:
+                now = "clock_timestamp()"
+                lapse = f"UPDATE grants SET expires_at = {now} WHERE account_id = :id"
+                await other.execute(text(lapse), {"id": expiring})
+                due = f"UPDATE grant_expiries SET due_at = {now} WHERE account_id = :id"
+                await other.execute(text(due), {"id": expiring})
+            await swept_one(billing, rows_of)
+        await settling
+
+        (grant,) = await rows_of("grants", account_id=expiring)
+        assert (grant["remaining"], grant["expired"]) == (0, 4_000)
 
     async def test_expired_credits_pay_first(self, billing, make, account_id, rows_of, wallet_of):
         """The hold took the bonus first, but the plan's credits would be lost and the bonus is not."""

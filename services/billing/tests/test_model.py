@@ -13,7 +13,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from sqlalchemy import text
 
 from billing.app import build
-from billing.clawbacks import claw_back
+from billing.clawbacks import claw_back, restore
 from billing.grants import grant_by_hand, grant_plan_period, grant_purchase
 from billing.settings import BillingSettings
 from kit import invariants, testing
@@ -33,6 +33,7 @@ class Money(RuleBasedStateMachine):
 
     jobs = Bundle("jobs")
     packs = Bundle("packs")
+    reversals = Bundle("reversals")
 
     def __init__(self, stack, make):
         super().__init__()
@@ -46,7 +47,7 @@ class Money(RuleBasedStateMachine):
         self.clients = [self.loop.run(self.exits.enter_async_context(self.client(acc))) for acc in self.accounts]
         self.available = dict.fromkeys(self.accounts, BONUS)
         self.held = {}
-        self.refundable = {}
+        self.packs_of = {}
 
     def client(self, account_id):
         return testing.client(self.billing, account_id=account_id)
@@ -67,18 +68,32 @@ class Money(RuleBasedStateMachine):
         for _ in range(1 + twice):
             self.book(grant_purchase, **pack)
         self.available[account_id] += amount
-        self.refundable[key] = amount
+        self.packs_of[key] = (amount, {})
         return account_id, key
 
-    @rule(pack=packs, amount=st.integers(1, 30_000), twice=st.booleans())
-    def refund(self, pack, amount, twice):
-        account_id, grant_key = pack
-        refund = {"account_id": account_id, "key": new_id("re"), "grant_key": grant_key, "amount": amount}
+    @rule(target=reversals, pack=packs)
+    def reverse(self, pack):
+        """A refund or dispute that asks for nothing yet."""
+        return *pack, new_id("re")
+
+    @rule(reversal=reversals, amount=st.integers(1, 30_000), twice=st.booleans())
+    def refund(self, reversal, amount, twice):
         for _ in range(1 + twice):
-            self.book(claw_back, reason="refund", **refund)
-        taken = min(amount, self.refundable[grant_key])
-        self.refundable[grant_key] -= taken
-        self.available[account_id] -= taken
+            self.follow(reversal, amount, claw_back, amount=amount, reason="refund")
+
+    @rule(reversal=reversals, twice=st.booleans())
+    def restore(self, reversal, twice):
+        for _ in range(1 + twice):
+            self.follow(reversal, 0, restore)
+
+    def follow(self, reversal, asked, what, **arguments):
+        """What is taken of a pack is what all its refunds and disputes ask for, or all of it."""
+        account_id, grant_key, key = reversal
+        self.book(what, account_id=account_id, grant_key=grant_key, key=key, **arguments)
+        amount, asks = self.packs_of[grant_key]
+        taken = min(amount, sum(asks.values()))
+        asks[key] = asked
+        self.available[account_id] -= min(amount, sum(asks.values())) - taken
 
     @rule(account=ACCOUNTS, amount=st.integers(1, 30_000))
     def pay_period(self, account, amount):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from billing.clawbacks import adjust, claw_back
+from billing.clawbacks import adjust, claw_back, restore
 from billing.errors import GrantConflictError, UnknownAccountError, UnknownGrantError
 from billing.grants import grant_plan_period, grant_purchase
 from kit.testing import emitted, records
@@ -12,6 +12,7 @@ from shared.events import CreditsClawedBack, CreditsGranted, CreditsRefused
 
 PACK = {"key": "checkout:cs_1", "amount": 100_000, "reason": "pack of 100", "bonus": 0}
 REFUND = {"key": "refund:re_1", "grant_key": "checkout:cs_1", "amount": 100_000, "reason": "refunded"}
+RETURNED = {"key": "refund:re_1", "grant_key": "checkout:cs_1"}
 
 
 async def book(service, what, account_id, **changes):
@@ -91,12 +92,22 @@ class TestClawback:
         assert (clawed.amount, clawed.debt, clawed.available) == (100_000, 0, 0)
         assert await wallet_of(account_id) == (0, 0)
 
-    async def test_the_same_refund_with_another_amount_is_a_conflict(self, billing, account_id):
+    async def test_another_amount_of_the_same_dispute_takes_or_gives_the_difference(
+        self, billing, account_id, wallet_of
+    ):
         await book(billing, grant_purchase, account_id, **PACK)
-        await book(billing, claw_back, account_id, **REFUND | {"amount": 1_000})
+        for amount in (60_000, 90_000, 10_000):
+            assert await book(billing, claw_back, account_id, **REFUND | {"key": "dispute:dp_1", "amount": amount})
+            assert await wallet_of(account_id) == (100_000 - amount, 0)
+
+    async def test_a_refund_of_another_purchase_by_the_same_key_is_a_conflict(self, billing, account_id, wallet_of):
+        await book(billing, grant_purchase, account_id, **PACK)
+        await book(billing, grant_purchase, account_id, **PACK | {"key": "checkout:cs_2"})
+        await book(billing, claw_back, account_id, **REFUND)
 
         with pytest.raises(GrantConflictError):
-            await book(billing, claw_back, account_id, **REFUND)
+            await book(billing, claw_back, account_id, **REFUND | {"grant_key": "checkout:cs_2"})
+        assert await wallet_of(account_id) == (100_000, 0)
 
     async def test_a_refund_of_what_was_never_granted_must_wait(self, billing, account_id):
         await book(billing, grant_purchase, account_id, **PACK)
@@ -157,6 +168,41 @@ class TestClawback:
         clawed = (await emitted(billing.db))[-1]
         assert clawed.amount == 40_000
         assert await wallet_of(account_id) == (0, 0)
+
+
+class TestRestitution:
+    async def test_gives_back_once_what_the_reversal_took(self, billing, account_id, wallet_of, rows_of):
+        await book(billing, grant_purchase, account_id, **PACK)
+        await book(billing, claw_back, account_id, **REFUND)
+
+        assert await book(billing, restore, account_id, **RETURNED) is True
+        assert await book(billing, restore, account_id, **RETURNED) is False
+        assert await wallet_of(account_id) == (100_000, 0)
+        (restored,) = await rows_of("grants", source="refund")
+        assert (restored["reason"], restored["expires_at"]) == ("restored:refund:re_1", None)
+
+    async def test_of_what_was_never_taken_is_nothing(self, billing, account_id, wallet_of):
+        await book(billing, grant_purchase, account_id, **PACK)
+
+        assert await book(billing, restore, account_id, **RETURNED) is False
+        assert await wallet_of(account_id) == (100_000, 0)
+
+    async def test_leaves_what_another_reversal_asks_for(self, billing, account_id, wallet_of):
+        await book(billing, grant_purchase, account_id, **PACK)
+        await book(billing, claw_back, account_id, **REFUND | {"amount": 60_000})
+        await book(billing, claw_back, account_id, **REFUND | {"key": "dispute:dp_1", "amount": 70_000})
+
+        await book(billing, restore, account_id, **RETURNED)
+
+        assert await wallet_of(account_id) == (30_000, 0)
+
+    async def test_what_was_given_back_is_taken_again_when_the_money_goes_again(self, billing, account_id, wallet_of):
+        await book(billing, grant_purchase, account_id, **PACK)
+        for _ in range(2):
+            assert await book(billing, claw_back, account_id, **REFUND) is True
+            assert await wallet_of(account_id) == (0, 0)
+            assert await book(billing, restore, account_id, **RETURNED) is True
+            assert await wallet_of(account_id) == (100_000, 0)
 
 
 class TestAdjustment:

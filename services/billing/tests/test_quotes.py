@@ -61,6 +61,13 @@ class TestQuote:
         assert (unknown.status_code, foreign.status_code) == (404, 404)
         assert unknown.json()["code"] == "quote_not_found"
 
+    @pytest.mark.parametrize("path", ["quotes/%00", "quotes/qte_1", "spend-limits/%00"])
+    async def test_what_is_no_id_is_told(self, billing, account_id, path):
+        async with testing.client(billing, account_id=account_id) as http:
+            answer = await http.request("GET" if path.startswith("quotes") else "DELETE", f"/v1/{path}")
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
     async def test_a_key_is_quoted_once(self, billing, account_id, rows_of):
         key = {"Idempotency-Key": "k1"}
         first, again = [await quote(billing, account_id, **key) for _ in range(2)]

@@ -25,6 +25,10 @@ def parse(*arguments):
     return parser.parse_args(arguments)
 
 
+# In UTC the one is before the first year and the other after the last.
+UNTHINKABLE = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-01:00")
+
+
 @pytest.fixture
 async def history(billing, make, account_id):
     """A registration, then a job that was delivered in part."""
@@ -56,18 +60,25 @@ class TestAsOf:
         async with testing.client(billing, account_id=account_id) as http:
             span = {"since": second.isoformat(), "until": third.isoformat()}
             body = (await http.get("/v1/credits/transactions", params=span)).json()
+            later = (await http.get("/v1/credits/transactions", params={"since": "2999-01-01T00:00:00Z"})).json()
+            earlier = (await http.get("/v1/credits/transactions", params={"until": "2999-01-01T00:00:00Z"})).json()
 
         assert [row["kind"] for row in body["data"]] == ["hold"]
+        assert later["data"] == []
+        assert [row["kind"] for row in earlier["data"]] == ["settle", "hold", "grant"]
 
-    @pytest.mark.parametrize("moment", ["2026-11-21T00:00:00", "0.5", "-0.5", "1e-5", "1763683200", "yesterday", ""])
+    @pytest.mark.parametrize(
+        "moment", ["2026-11-21T00:00:00", "0.5", "-0.5", "1e-5", "1763683200", "yesterday", "", *UNTHINKABLE]
+    )
     async def test_a_moment_is_written_out_with_its_time_zone(self, billing, account_id, moment):
         async with testing.client(billing, account_id=account_id) as http:
             answers = [
                 await http.get("/v1/credits/transactions", params={"since": moment}),
+                await http.get("/v1/credits/transactions", params={"until": moment}),
                 await http.get("/v1/credits", params={"as_of": moment}),
             ]
 
-        assert [answer.status_code for answer in answers] == [422, 422]
+        assert [answer.status_code for answer in answers] == [422, 422, 422]
 
 
 class TestStatement:
@@ -113,7 +124,7 @@ class TestStatement:
         assert rows[-1]["available_after"] == "46000"
         assert rows[2]["job_id"] == history.job_id
 
-    @pytest.mark.parametrize("month", ["2026-13", "1-1", "November", "2026-1"])
+    @pytest.mark.parametrize("month", ["2026-13", "9999-12", "1-1", "November", "2026-1"])
     async def test_what_is_no_month_is_told(self, billing, account_id, month):
         async with testing.client(billing, account_id=account_id) as http:
             answer = await http.get(f"/v1/credits/statements/{month}")

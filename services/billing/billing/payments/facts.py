@@ -23,12 +23,23 @@ class StripeFact:
     fetched_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What a checkout was to bring when it was made. ``kind``: pack or plan; ``amount`` in milli-credits."""
+
+    kind: str
+    offer: str
+    price_id: str
+    amount: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckoutFact(StripeFact):
-    """A Checkout Session of billing's own making."""
+    """A Checkout Session of billing's own making. One that was made before sessions carried it has no promise."""
 
     checkout_id: str
     account_id: str
+    promise: Promise | None
     status: str
     payment_status: str
     payment_failed: bool
@@ -62,9 +73,18 @@ class InvoiceFact(StripeFact):
     status: str
     price_id: str
     quantity: int
+    period_start: datetime
     period_end: datetime
+    paid_at: datetime | None
     amount_paid: int
     payment_intents: tuple[str, ...]
+
+    @property
+    def good_until(self) -> datetime:
+        """When the credits of the period end: with it, or as long after its payment when it was over by then."""
+        if self.paid_at is None or self.paid_at < self.period_end:
+            return self.period_end
+        return self.paid_at + (self.period_end - self.period_start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

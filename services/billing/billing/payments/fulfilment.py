@@ -4,30 +4,35 @@ for later counts, whichever worker is faster.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
+import structlog
 from sqlalchemy import Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.clawbacks import claw_back
+from billing.clawbacks import claw_back, restore
 from billing.errors import GrantConflictError
 from billing.grants import grant_plan_period, grant_purchase
+from billing.ledger import input_hash
 from billing.payments.errors import UnknownPriceError
 from billing.payments.facts import (
     CheckoutFact,
     DisputeFact,
     Fact,
     InvoiceFact,
+    Promise,
     RefundFact,
     Reversal,
     SubscriptionFact,
     is_account_id,
 )
 from billing.payments.offers import Offers
-from billing.payments.restitution import restore
 from billing.payments.subscriptions import record_payment, record_subscription
 from billing.payments.tables import checkouts, purchases
 from kit.database import WriteSession
+
+log = structlog.get_logger()
 
 _LATEST = text(
     "INSERT INTO stripe_objects AS known (id, fetched_at)"
@@ -67,7 +72,11 @@ class Fulfilment:
 
     async def _checkout(self, session: WriteSession, fact: CheckoutFact) -> str:
         mine = (checkouts.c.id == fact.checkout_id) & (checkouts.c.account_id == fact.account_id)
-        checkout = (await session.execute(select(checkouts).where(mine).with_for_update())).one_or_none()
+        query = select(checkouts).where(mine).with_for_update()
+        checkout = (await session.execute(query)).one_or_none()
+        if checkout is None and fact.promise is not None and is_account_id(fact.account_id):
+            await _remake(session, fact, fact.promise)
+            checkout = (await session.execute(query)).one_or_none()
         if checkout is None:
             return "ignored"
         state = _state_of(fact)
@@ -106,7 +115,7 @@ class Fulfilment:
                 key=key,
                 amount=amount,
                 plan=plan.name,
-                period_end=fact.period_end,
+                period_end=fact.good_until,
                 bonus=self._bonus,
                 rollover=plan.rollover,
             )
@@ -120,6 +129,17 @@ class Fulfilment:
         if not is_account_id(fact.account_id):
             return "ignored"
         return await record_subscription(session, fact, offers=self._offers, bonus=self._bonus)
+
+
+async def _remake(session: WriteSession, fact: CheckoutFact, promise: Promise) -> None:
+    """The row of a checkout that was made after the backup from which this database was restored.
+
+    Only who has the account's secret key writes the metadata of a session, so it is as good as the row was.
+    """
+    values = {"id": fact.checkout_id, "account_id": fact.account_id, **asdict(promise)}
+    remade = insert(checkouts).values(values | {"input_hash": input_hash(values)}).on_conflict_do_nothing()
+    await session.execute(remade)
+    log.warning("checkout.remade", checkout_id=fact.checkout_id, session_id=fact.object_id)
 
 
 async def _latest(session: WriteSession, facts: Sequence[Fact]) -> set[str]:
@@ -141,7 +161,8 @@ async def _reverse(session: WriteSession, fact: Reversal, *, key: str, reason: s
         case "ours":
             return "waiting"
         case "returned":
-            return await restore(session, account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
+            fresh = await restore(session, account_id=purchase.account_id, key=key, grant_key=purchase.grant_key)
+            return "restored" if fresh else "nothing_to_restore"
         case "taken":
             return await _take_back(session, purchase, key=key, money=fact.amount, reason=reason)
 

@@ -4,12 +4,14 @@ Stripe is asked first and the books are read afterwards, so what is booked meanw
 still waits is about is left to its worker.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import Row, func, select, text
 
+from billing.models import wallets
 from billing.payments.errors import StripeMissingError
 from billing.payments.facts import CheckoutFact, InvoiceFact, RefundFact, Reversal, is_account_id
 from billing.payments.fulfilment import share_of
@@ -18,6 +20,7 @@ from billing.payments.stripe_api import StripeApi
 from billing.payments.tables import checkouts, purchases, stripe_events
 from billing.reconcile import Drift
 from kit.database import Database, ReadSession
+from kit.sql import among
 
 Payment = CheckoutFact | InvoiceFact
 
@@ -25,17 +28,17 @@ _BOOKED = text("""
     SELECT split_part(key, ':', 1), split_part(key, ':', 2), account_id, amount FROM grants
     WHERE key LIKE 'checkout:%' OR key LIKE 'invoice:%'
     UNION ALL
-    SELECT split_part(t.key, ':', 2), split_part(t.key, ':', 3), t.account_id, coalesce(sum(e.amount), 0)::bigint
-    FROM transactions t LEFT JOIN entries e ON e.transaction_id = t.id AND e.account LIKE 'funding.%'
-    WHERE (t.key LIKE 'clawback:refund:%' OR t.key LIKE 'clawback:dispute:%')
-      AND NOT EXISTS (SELECT FROM grants g WHERE g.key = 'restored:' || substr(t.key, length('clawback:') + 1))
-    GROUP BY t.id
+    SELECT split_part(r.key, ':', 1), split_part(r.key, ':', 2), g.account_id, r.asked
+    FROM reversals r JOIN grants g ON g.id = r.grant_id WHERE r.asked > 0
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """Credits that were granted or taken back for an object of Stripe. ``kind``: checkout, invoice, refund, dispute."""
+    """Credits that were granted for an object of Stripe, or are to be taken back for it.
+
+    ``kind``: checkout, invoice, refund, dispute.
+    """
 
     kind: str
     object_id: str
@@ -51,18 +54,21 @@ class Books:
     checkouts: dict[str, Row[Any]]
     purchases: dict[str | None, Row[Any]]
     waiting: frozenset[str]
+    accounts: frozenset[str]
     offers: Offers
 
     @classmethod
-    async def read(cls, session: ReadSession, offers: Offers) -> Self:
-        """Everything there is."""
+    async def read(cls, session: ReadSession, offers: Offers, *, accounts: Collection[str]) -> Self:
+        """Everything there is, and which of these accounts are known."""
         booked = [Booking(*row) for row in await session.execute(_BOOKED)]
         open_events = select(stripe_events.c.object_id).where(stripe_events.c.outcome.is_(None))
+        known = select(wallets.c.account_id).where(among(wallets.c.account_id, accounts))
         return cls(
             bookings={booking.object_id: booking for booking in booked},
             checkouts={row.id: row for row in await session.execute(select(checkouts))},
             purchases={row.payment_intent: row for row in await session.execute(select(purchases))},
             waiting=frozenset((await session.execute(open_events)).scalars()),
+            accounts=frozenset((await session.execute(known)).scalars()),
             offers=offers,
         )
 
@@ -85,8 +91,13 @@ class Books:
             plan = self.offers.plan_of_price(fact.price_id)
             return (plan.amount * fact.quantity if plan else 0) if is_account_id(fact.account_id) else None
         checkout = self.checkouts.get(fact.checkout_id)
-        ours = checkout is not None and (checkout.account_id, checkout.kind) == (fact.account_id, "pack")
-        return checkout.amount if checkout is not None and ours and fact.is_paid else None
+        if not fact.is_paid or fact.subscription_id is not None:
+            return None
+        if checkout is not None:
+            return checkout.amount if (checkout.account_id, checkout.kind) == (fact.account_id, "pack") else None
+        if fact.promise is not None:
+            return fact.promise.amount if is_account_id(fact.account_id) else None
+        return 0 if fact.account_id in self.accounts else None
 
     def _reversal(self, fact: Reversal) -> Drift | None:
         purchase, booking = self.purchases.get(fact.payment_intent), self.bookings.get(fact.object_id)
@@ -105,7 +116,8 @@ async def reconcile_with_stripe(db: Database, api: StripeApi, offers: Offers) ->
         at = (await session.execute(select(func.clock_timestamp()))).scalar_one()
     said = [fact async for fact in api.everything(at=at)]
     async with db.read() as session:
-        books = await Books.read(session, offers)
+        accounts = {fact.account_id for fact in said if isinstance(fact, CheckoutFact)}
+        books = await Books.read(session, offers, accounts=accounts)
     drifts = [drift for fact in said if (drift := books.compare(fact))]
     listed = {fact.object_id for fact in said}
     for booking in books.bookings.values():

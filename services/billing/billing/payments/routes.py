@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Path
 
 from billing.payments.offers import Offers
 from billing.payments.schemas import CheckoutRequest, CheckoutView, PortalRequest, PortalView, SubscriptionView
@@ -10,6 +10,7 @@ from billing.payments.shop import Shop, checkout_of
 from billing.payments.subscriptions import subscription_of
 from kit.http import ReadDep
 from kit.identity import CallerDep
+from shared.ids import CROCKFORD
 
 KeyHeader = Annotated[
     str | None,
@@ -18,6 +19,14 @@ KeyHeader = Annotated[
         min_length=1,
         max_length=255,
         description="The same key and body return the same checkout session.",
+    ),
+]
+CheckoutPath = Annotated[
+    str,
+    Path(
+        pattern=rf"^chk_[0-7][{CROCKFORD}]{{25}}$",
+        description="Id of the checkout session.",
+        examples=["chk_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"],
     ),
 ]
 Responses = dict[int | str, dict[str, Any]]
@@ -44,7 +53,7 @@ def make_payment_router(shop: Shop, offers: Offers) -> APIRouter:
         return await shop.check_out(wish, account_id=caller.account_id, key=idempotency_key)
 
     @router.get("/checkout-sessions/{checkout_id}", summary="Read a checkout session", responses=UNKNOWN)
-    async def read_checkout(checkout_id: str, caller: CallerDep, session: ReadDep) -> CheckoutView:
+    async def read_checkout(checkout_id: CheckoutPath, caller: CallerDep, session: ReadDep) -> CheckoutView:
         """How far a purchase got."""
         return await checkout_of(session, checkout_id, account_id=caller.account_id)
 

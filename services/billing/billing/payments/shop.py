@@ -87,8 +87,12 @@ class Shop:
     def _own_url(self, field: str, url: str | None) -> str:
         if url is None:
             return self._return_url
-        home, wanted = urlsplit(self._return_url), urlsplit(url)
-        if (wanted.scheme, wanted.netloc) != (home.scheme, home.netloc):
+        home = urlsplit(self._return_url)
+        try:
+            wanted = urlsplit(url)
+        except ValueError:  # such as a bracket that is not closed
+            wanted = None
+        if wanted is None or (wanted.scheme, wanted.netloc) != (home.scheme, home.netloc):
             raise errors.foreign_url(field, f"{home.scheme}://{home.netloc}/")
         return url
 

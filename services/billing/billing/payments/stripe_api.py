@@ -3,7 +3,8 @@
 The SDK's own retries are off: whoever calls knows when to ask again, and does so under the same idempotency key.
 """
 
-from collections.abc import AsyncIterator, Iterator
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -11,7 +12,7 @@ from typing import Any, Self
 import stripe
 
 from billing.payments.errors import StripeMissingError, StripeRefusedError, StripeUnavailableError
-from billing.payments.facts import CheckoutFact, DisputeFact, InvoiceFact, RefundFact, SubscriptionFact
+from billing.payments.facts import CheckoutFact, DisputeFact, InvoiceFact, Promise, RefundFact, SubscriptionFact
 from billing.payments.offers import Offer, Plan
 from billing.payments.schemas import PriceTag
 from billing.payments.settings import PaymentSettings
@@ -39,6 +40,8 @@ KINDS = (
     "charge.dispute.closed",
 )
 PAGE = 100
+
+_AMOUNT = re.compile(r"[1-9][0-9]{0,14}")
 
 
 class StripeApi:
@@ -107,7 +110,14 @@ class StripeApi:
         self, *, checkout_id: str, account_id: str, customer_id: str, offer: Offer, success_url: str, cancel_url: str
     ) -> tuple[str, str, datetime]:
         """Id, page and expiry of a session. The same ``checkout_id`` brings the same session."""
-        metadata = {"checkout_id": checkout_id, "account_id": account_id}
+        metadata = {
+            "checkout_id": checkout_id,
+            "account_id": account_id,
+            "kind": "plan" if isinstance(offer, Plan) else "pack",
+            "offer": offer.name,
+            "price_id": offer.price_id,
+            "amount": str(offer.amount),
+        }
         params: Any = {
             "mode": "payment",
             "line_items": [{"price": offer.price_id, "quantity": 1}],
@@ -243,6 +253,7 @@ def _checkout(session: stripe.checkout.Session, at: datetime) -> CheckoutFact | 
         fetched_at=at,
         checkout_id=metadata["checkout_id"],
         account_id=metadata["account_id"],
+        promise=_promise(metadata),
         status=session.status or "",
         payment_status=session.payment_status,
         payment_failed=isinstance(intent, stripe.PaymentIntent) and intent.status == "requires_payment_method",
@@ -250,6 +261,13 @@ def _checkout(session: stripe.checkout.Session, at: datetime) -> CheckoutFact | 
         amount_paid=session.amount_total or 0,
         subscription_id=_id(session.subscription),
     )
+
+
+def _promise(metadata: Mapping[str, str]) -> Promise | None:
+    kind, offer, price_id, amount = (metadata.get(name, "") for name in ("kind", "offer", "price_id", "amount"))
+    if kind not in {"pack", "plan"} or not offer or not price_id or not _AMOUNT.fullmatch(amount):
+        return None
+    return Promise(kind, offer, price_id, int(amount))
 
 
 def _invoice(invoice: stripe.Invoice, at: datetime) -> InvoiceFact | None:
@@ -261,6 +279,7 @@ def _invoice(invoice: stripe.Invoice, at: datetime) -> InvoiceFact | None:
     assert line.pricing is not None
     assert line.pricing.price_details is not None
     payments = invoice.payments.data if invoice.payments else []
+    paid_at = invoice.status_transitions.paid_at
     return InvoiceFact(
         object_id=invoice.id,
         fetched_at=at,
@@ -269,7 +288,9 @@ def _invoice(invoice: stripe.Invoice, at: datetime) -> InvoiceFact | None:
         status=invoice.status or "",
         price_id=_id(line.pricing.price_details.price) or "",
         quantity=line.quantity or 1,
+        period_start=_moment(line.period.start),
         period_end=_moment(line.period.end),
+        paid_at=_moment(paid_at) if paid_at is not None else None,
         amount_paid=invoice.amount_paid,
         payment_intents=tuple(intent for payment in payments if (intent := _id(payment.payment.payment_intent))),
     )

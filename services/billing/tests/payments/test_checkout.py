@@ -71,12 +71,20 @@ class TestRequest:
             ({"pack": "pack_500", "plan": "pro"}, "invalid_request"),
             ({"pack": "pack_500", "success_url": "http://evil.example/"}, "foreign_url"),
             ({"pack": "pack_500", "cancel_url": "javascript:alert(1)"}, "foreign_url"),
+            ({"pack": "pack_500", "success_url": "http://["}, "foreign_url"),
         ],
     )
     async def test_says_what_is_wrong_with_it(self, customer, wish, code):
         answer = await customer.post("checkout-sessions", **wish)
 
         assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+    @pytest.mark.parametrize("checkout_id", ["%00", "chk_1"])
+    async def test_what_is_no_id_is_told(self, billing, account_id, checkout_id):
+        async with testing.client(billing, account_id=account_id) as http:
+            answer = await http.get(f"/v1/checkout-sessions/{checkout_id}")
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
     async def test_needs_credentials_and_shows_nobody_elses(self, customer, billing):
         checkout = await customer.check_out()

@@ -128,7 +128,8 @@ class TestRenewal:
         fact = await api.invoice(invoice["id"], at=datetime.now(UTC))
         await api.close()
 
-        late = replace(fact, period_end=datetime.now(UTC) - timedelta(days=1))
+        ended = datetime.now(UTC) - timedelta(days=1)
+        late = replace(fact, period_end=ended, paid_at=ended - timedelta(days=31))
         async with billing.db.write() as session:
             assert await Fulfilment(billing.settings.offers, bonus=0).apply(session, [late]) == "granted"
 
@@ -136,6 +137,34 @@ class TestRenewal:
         assert granted.amount == 1_000_000
         await run_worker("grant_expiries", until=lambda: told(CreditsExpired))
         assert [(expired.amount, expired.available) for expired in await told(CreditsExpired)] == [(1_000_000, 0)]
+
+    @pytest.mark.parametrize(("days_late", "good_for"), [(-1, 1), (3, 31)])
+    async def test_a_period_that_was_paid_after_its_end_lasts_as_long_from_then(
+        self, customer, stripe, gateway, billing, told, days_late, good_for
+    ):
+        await subscribe(customer, stripe, gateway, number="4242424242424242")
+        (invoice,) = (await stripe.get("/invoices"))["data"]
+        api = StripeApi.from_settings(billing.settings)
+        paid = await api.invoice(invoice["id"], at=datetime.now(UTC))
+        await api.close()
+        assert paid.paid_at == paid.period_start
+        ended = datetime.now(UTC)
+        late = replace(
+            paid,
+            object_id="in_late",
+            period_start=ended - timedelta(days=31),
+            period_end=ended,
+            paid_at=ended + timedelta(days=days_late),
+            payment_intents=(),
+        )
+
+        for _ in range(2):
+            async with billing.db.write() as session:
+                fulfilment = Fulfilment(billing.settings.offers, bonus=0)
+                await fulfilment.apply(session, [replace(late, fetched_at=datetime.now(UTC))])
+
+        granted = (await told(CreditsGranted))[1:]
+        assert [grant.expires_at - late.paid_at for grant in granted] == [timedelta(days=good_for)]
 
     async def test_a_card_that_keeps_failing_ends_it(self, customer, stripe, gateway, told):
         await subscribe(customer, stripe, gateway, number=FAILS_LATER)
