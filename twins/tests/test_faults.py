@@ -105,6 +105,27 @@ class TestWrongAnswers:
         assert answer.size == "1024x1024"
         assert Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json))).size == size
 
+    @pytest.mark.parametrize(
+        ("kind", "counts"),
+        [
+            ("", {}),
+            (":empty", {}),
+            (":null", {"input_tokens": None, "output_tokens": None}),
+            (":float", {"input_tokens": 8.5}),
+            (":negative", {"output_tokens": -4160}),
+            (":huge", {"output_tokens": 2**64 - 1}),
+        ],
+    )
+    def test_odd_usage_comes_with_a_good_picture(self, flat_twin, key, kind, counts):
+        answer = raw(flat_twin, key, f"[[twin:odd-usage{kind}]] a boat").json()
+
+        assert Image.open(io.BytesIO(base64.b64decode(answer["data"][0]["b64_json"]))).size == (1024, 1024)
+        assert {name: answer["usage"][name] for name in counts} == counts
+        assert last_call(flat_twin, key)["paid"] is True
+
+    def test_odd_usage_may_be_a_bare_number(self, flat_twin, key):
+        assert isinstance(raw(flat_twin, key, "[[twin:odd-usage:number]] a boat").json()["usage"], int)
+
     def test_a_delay_only_delays(self, flat_twin, flat_client, key):
         started = time.monotonic()
 

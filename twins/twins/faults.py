@@ -31,6 +31,7 @@ _ARGUMENTS: dict[str, str] = {
     "truncated": "",
     "wrong-content": "",
     "wrong-size": r"(\d{1,4}x\d{1,4})?",
+    "odd-usage": "(empty|null|float|negative|huge|number)?",
     "delay": _NUMBER,
     "flat": "",
 }

@@ -31,6 +31,7 @@ RATE_LIMIT_PAUSE_SECONDS = 5.0  # when a 429 names no time
 REFUSED_PAUSE_SECONDS = 60.0  # a key or a budget is mended by a person
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 3600.0
 DETAIL_CHARACTERS = 500
+MAX_TOKENS = 10_000_000  # for one picture: a count above is none
 
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 MODERATION_CODES = frozenset({"moderation_blocked", "content_policy_violation"})
@@ -50,7 +51,7 @@ class ImageOrder:
 
 @dataclass(frozen=True, slots=True)
 class ImageAnswer:
-    """The bytes of a picture, not looked at yet. ``usage`` is in tokens."""
+    """The bytes of a picture, not looked at yet. ``usage`` is in tokens, None when they were not told."""
 
     data: bytes
     request_id: str | None
@@ -111,9 +112,14 @@ def _read(answer: ImagesResponse, request_id: str | None) -> ImageAnswer:
         data = base64.b64decode(images[0].b64_json, validate=True)
     except binascii.Error as error:
         raise unusable("The provider's picture is not base64.", request_id=request_id) from error
-    usage = answer.usage
-    tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens} if usage else None
-    return ImageAnswer(data, request_id, tokens)
+    return ImageAnswer(data, request_id, _tokens(answer.usage))
+
+
+def _tokens(usage: object) -> Mapping[str, int] | None:
+    """The counts that the cost follows, or None: a picture is good whatever was counted, and the SDK checks nothing."""
+    counts = {name: getattr(usage, name, None) for name in ("input_tokens", "output_tokens")}
+    known = {name: count for name, count in counts.items() if type(count) is int and 0 <= count <= MAX_TOKENS}
+    return known if len(known) == len(counts) else None
 
 
 def _disconnection(error: APIConnectionError) -> ProviderError:

@@ -140,6 +140,22 @@ class TestFaultsOfTheProvider:
         assert end.items[0].price == 4000
 
 
+class TestOddUsage:
+    @pytest.mark.parametrize("kind", ["empty", "null", "float", "negative", "huge", "number"])
+    async def test_a_good_picture_is_delivered_at_list_price_whatever_counts_come_with_it(
+        self, working: Service, twin: Twin, api_key: str, kind: str
+    ) -> None:
+        job = Journey(prompt=f"[[twin:odd-usage:{kind}]] a lamp")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+        await tell(working, job.stored(made))
+        end = await ending(working)
+
+        assert isinstance(end, JobSucceeded)
+        assert [(attempt.outcome, attempt.cost_usd) for attempt in end.attempts] == [("succeeded", "0.031700")]
+        assert await twin.paid(api_key) == 1
+
+
 class TestUnreachableProvider:
     @pytest.fixture
     def settings(self, settings: dict) -> dict:

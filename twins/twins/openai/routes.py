@@ -19,7 +19,7 @@ from twins.calls import Call
 from twins.faults import Fault, UnknownFaultError
 from twins.openai import errors, limits, models
 from twins.openai.order import ImageOrder, read_order
-from twins.openai.usage import usage
+from twins.openai.usage import odd_usage, usage
 from twins.state import State, Twins
 from twins.wire import DropConnection, NeverAnswer, TruncatedAnswer
 
@@ -112,7 +112,7 @@ async def _answer(twins: State, call: Call, order: ImageOrder) -> Response:
         fault=action,
         pictures=tuple(hashlib.sha256(picture).hexdigest() for picture in pictures),
     )
-    return _delivery(action, _images_response(order, pictures))
+    return _delivery(action, _images_response(order, pictures, fault))
 
 
 def _refusal(fault: Fault, call: Call) -> Response | None:
@@ -155,7 +155,8 @@ def _resized(spec: PictureSpec, size: str | None) -> PictureSpec:
     return replace(spec, width=max(width, 1), height=max(height, 1))
 
 
-def _images_response(order: ImageOrder, pictures: list[bytes]) -> JSONResponse:
+def _images_response(order: ImageOrder, pictures: list[bytes], fault: Fault | None) -> JSONResponse:
+    told = odd_usage(order, fault.argument) if fault is not None and fault.action == "odd-usage" else usage(order)
     return JSONResponse(
         {
             "created": int(time.time()),
@@ -164,7 +165,7 @@ def _images_response(order: ImageOrder, pictures: list[bytes]) -> JSONResponse:
             "output_format": order.format,
             "quality": order.quality,
             "size": f"{order.width}x{order.height}",
-            "usage": usage(order),
+            "usage": told,
         }
     )
 
