@@ -38,6 +38,7 @@ class TestRefusals:
             ("503:3", openai.InternalServerError, None, "3"),
             ("moderation", openai.BadRequestError, "moderation_blocked", None),
             ("moderation:output", openai.BadRequestError, "moderation_blocked", None),
+            ("odd-message", openai.BadRequestError, "invalid_value", None),
         ],
     )
     def test_reach_the_sdk_as_its_errors_and_are_not_paid(
@@ -50,6 +51,12 @@ class TestRefusals:
         assert refusal.value.response.headers.get("retry-after") == retry_after
         assert refusal.value.request_id == last_call(flat_twin, key)["request_id"]
         assert flat_twin.calls(key)["matching"] == {"calls": 1, "paid": 0, "images": 0}
+
+    def test_an_odd_message_is_no_text(self, flat_client):
+        with pytest.raises(openai.BadRequestError) as refusal:
+            ask(flat_client, "[[twin:odd-message]] a boat")
+
+        assert {"\x00", "\ud83d"} <= set(refusal.value.body["message"])
 
     def test_a_dropped_connection_is_not_paid(self, flat_twin, flat_client, key):
         with pytest.raises(openai.APIConnectionError):

@@ -23,6 +23,7 @@ _ARGUMENTS: dict[str, str] = {
     "502": "",
     "503": rf"({_NUMBER})?",
     "moderation": "(input|output)?",
+    "odd-message": "",
     "drop": "",
     "timeout": "",
     "drop-after-success": "",

@@ -162,9 +162,10 @@ def _problem(
 
 
 def _message(error: APIStatusError) -> str:
+    """The provider's words as PostgreSQL takes them: JSON may hold NUL and halves of surrogate pairs."""
     body = error.body
     message = body.get("message") if isinstance(body, dict) else None
-    return str(message or error.message).replace("\x00", "")
+    return str(message or error.message).replace("\x00", "").encode(errors="replace").decode()
 
 
 def _wished_pause(error: APIStatusError) -> float | None:

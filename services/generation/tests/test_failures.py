@@ -56,6 +56,7 @@ class TestRefusedByTheProvider:
             ("moderation", "input_moderated"),
             ("moderation:output", "output_moderated"),
             ("quota", "provider_rejected"),
+            ("odd-message", "provider_rejected"),
         ],
     )
     async def test_the_item_fails_with_its_class_and_is_not_tried_again(
