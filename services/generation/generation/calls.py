@@ -19,7 +19,7 @@ from generation.errors import ProviderError
 from generation.model_health import Pause
 from generation.models import RunState, StepState, attempts
 from generation.pictures import MEDIA_TYPE, Picture
-from generation.policy import Cancel, Defer, FallBack, Limits, Situation
+from generation.policy import Cancel, Defer, FallBack, GiveUp, Limits, Situation
 from generation.steps import Close, Delay, Item
 from kit import outbox
 from kit.database import WriteSession
@@ -168,10 +168,16 @@ class Calls:
         if run.cancel_requested_at is not None:
             changes.close.append(Close(step.id, StepState.CANCELLED, FailureClass.CANCELLED))
             return None
-        if step.fallback:
+        situation = _situation(run, step, earlier)
+        instead = policy.before_call(situation, self._limits)
+        if step.fallback and not isinstance(instead, GiveUp):
             return Local(item)
+        if instead is not None:
+            limited = step.failure == FailureClass.RATE_LIMITED
+            _follow(instead, item, FailureClass.RATE_LIMITED if limited else FailureClass.DEADLINE, changes)
+            return Local(item) if isinstance(instead, FallBack) else None
         if pause := asleep.get(step.model):
-            return self._while_paused(pause, item, _situation(run, step, earlier), changes)
+            return self._while_paused(pause, item, situation, changes)
         number = len(earlier) + 1
         changes.attempts.append({"step_id": step.id, "number": number, "model": step.model})
         return Call(item, number)
