@@ -185,7 +185,7 @@ class Calls:
     def _while_paused(self, pause: Row[Any], item: Item, situation: Situation, changes: _Changes) -> Plan:
         failure = FailureClass(pause.failure)
         decision = policy.while_paused(failure, situation, pause.open_until, self._limits)
-        _follow(decision, item, failure, changes)
+        _follow(decision, item, failure, changes, resting=True)
         return Local(item) if isinstance(decision, FallBack) else None
 
     async def finish(self, session: WriteSession, results: Sequence[Result]) -> Sequence[Plan]:
@@ -218,7 +218,7 @@ class Calls:
         situation = _situation(known.runs[item.job_id], step, known.attempts[step.id])
         decision = policy.after_failure(error, situation, self._limits)
         changes.ended.append(_ended(failed, _outcome(error, again=isinstance(decision, Defer))))
-        _follow(decision, item, error.failure, changes)
+        _follow(decision, item, error.failure, changes, resting=bool(error.pause_seconds))
         return Local(item) if isinstance(decision, FallBack) else None
 
 
@@ -269,7 +269,7 @@ def _item(run: Row[Any], step: Row[Any]) -> Item:
 def _situation(run: Row[Any], step: Row[Any], made: Sequence[Row[Any]]) -> Situation:
     return Situation(
         now=step.at,
-        waiting_since=step.created_at,
+        resting_since=step.resting_since or step.at,
         deadline=run.deadline,
         cancelled=run.cancel_requested_at is not None,
         wants_fallback=run.input.get("fallback") == "gradient",
@@ -277,10 +277,12 @@ def _situation(run: Row[Any], step: Row[Any], made: Sequence[Row[Any]]) -> Situa
     )
 
 
-def _follow(decision: policy.Decision, item: Item, failure: FailureClass, changes: _Changes) -> None:
+def _follow(
+    decision: policy.Decision, item: Item, failure: FailureClass, changes: _Changes, *, resting: bool = False
+) -> None:
     match decision:
         case Defer(seconds):
-            changes.defer.append(Delay(item.step_id, seconds, failure))
+            changes.defer.append(Delay(item.step_id, seconds, failure, resting))
         case FallBack():
             changes.fall_back.append((item.step_id, failure))
         case Cancel():

@@ -109,6 +109,7 @@ steps = Table(
     Column("fallback", Boolean, nullable=False, server_default=text("false")),
     Column("failure", Text, nullable=True),  # of a pending step: why the last attempt failed
     Column("sha256", Text, nullable=True),
+    Column("resting_since", DateTime(timezone=True), nullable=True),  # since it first waited for a model that rests
     Column("causation_id", Text, nullable=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     *lease_columns(),

@@ -26,10 +26,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Where an item stands. ``faults`` counts its earlier attempts that ended so."""
+    """Where an item stands. ``faults`` counts its earlier attempts that ended so.
+
+    ``resting_since`` is when it first had to wait for a model that rests: now, unless that was earlier.
+    """
 
     now: datetime
-    waiting_since: datetime
+    resting_since: datetime
     deadline: datetime
     cancelled: bool
     wants_fallback: bool
@@ -88,7 +91,7 @@ def after_failure(error: ProviderError, situation: Situation, limits: Limits) ->
 
 def while_paused(failure: FailureClass, situation: Situation, until: datetime, limits: Limits) -> Decision:
     """What to do while the model takes no calls ``until`` a moment."""
-    if situation.wants_fallback and until > situation.waiting_since + limits.patience:
+    if situation.wants_fallback and until > situation.resting_since + limits.patience:
         return _without_the_model(failure, situation)
     return _by(until, failure, situation, limits)
 

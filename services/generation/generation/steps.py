@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, exists, func, select, text, update
+from sqlalchemy import Boolean, Row, bindparam, case, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from generation.models import OPEN, StepState, attempts, steps
@@ -64,11 +64,12 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """An item that is tried again later."""
+    """An item that is tried again later. ``resting``: it waits for its model, not for a repeat of its own."""
 
     step_id: str
     seconds: float
     failure: FailureClass
+    resting: bool
 
 
 def object_key(*, account_id: str, job_id: str, item: int, asset_id: str) -> str:
@@ -162,10 +163,15 @@ async def close(session: WriteSession, closing: Sequence[Close]) -> None:
 async def defer(session: WriteSession, delays: Sequence[Delay]) -> None:
     """Give items back until their time."""
     seconds: Any = bindparam("b_seconds")
+    first = case((bindparam("b_resting", type_=Boolean), func.now()), else_=None)
+    since = func.coalesce(steps.c.resting_since, first)
     await _each(
         session,
-        update(steps).values(failure=bindparam("b_failure"), **retry_after(seconds)),
-        [{"b_id": step.step_id, "b_seconds": step.seconds, "b_failure": step.failure} for step in delays],
+        update(steps).values(failure=bindparam("b_failure"), resting_since=since, **retry_after(seconds)),
+        [
+            {"b_id": step.step_id, "b_seconds": step.seconds, "b_failure": step.failure, "b_resting": step.resting}
+            for step in delays
+        ],
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from generation.errors import Again, ProviderError
 from generation.models import attempts
@@ -15,7 +15,7 @@ from kit.service import Service
 from kit.tables import outbox
 from shared.events import JobFailed, JobSucceeded
 
-from .conftest import Twin
+from .conftest import Twin, running
 from .journey import Journey, artifacts, ending, tell
 
 
@@ -231,6 +231,32 @@ class TestRateLimit:
         [made] = await artifacts(working)
 
         assert made.fallback
+
+
+class TestPatience:
+    async def test_time_spent_in_the_queue_is_not_patience(self, generation: Service) -> None:
+        job = Journey(prompt="[[twin:429:1 x1]] a lamp", fallback="gradient")
+        await tell(generation, job.requested(), job.held())
+        async with generation.db.write() as session:
+            await session.execute(text("UPDATE steps SET created_at = now() - interval '5 minutes'"))
+        async with running(generation):
+            [made] = await artifacts(generation)
+
+        assert not made.fallback
+
+
+class TestPatienceOfTwoSeconds:
+    @pytest.fixture
+    def settings(self, settings: dict) -> dict:
+        return settings | {"patience": 2}
+
+    async def test_one_pause_after_another_uses_it_up(self, working: Service, twin: Twin, api_key: str) -> None:
+        job = Journey(prompt="[[twin:429:1]] a lamp", fallback="gradient")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+
+        assert made.fallback
+        assert await twin.calls(api_key) >= 2
 
 
 class TestAnswersThatNobodyForesaw:

@@ -25,7 +25,7 @@ FAULT = ProviderError(FailureClass.PROVIDER_FAULT, "500", again=Again.COUNTED)
 def situation(**changes: object) -> Situation:
     values: dict = {
         "now": NOW,
-        "waiting_since": NOW,
+        "resting_since": NOW,
         "deadline": NOW + timedelta(seconds=60),
         "cancelled": False,
         "wants_fallback": False,
@@ -90,6 +90,10 @@ class TestRateLimit:
         wanted = situation(wants_fallback=True)
         assert policy.after_failure(limited(29), wanted, LIMITS) == Defer(29.0)
         assert policy.after_failure(limited(31), wanted, LIMITS) == FallBack()
+
+    def test_its_patience_ends_however_short_each_pause_is(self) -> None:
+        wanted = situation(wants_fallback=True, resting_since=NOW - timedelta(seconds=30))
+        assert policy.after_failure(limited(1), wanted, LIMITS) == FallBack()
 
 
 class TestUnknownOutcome:
