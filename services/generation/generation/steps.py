@@ -238,7 +238,10 @@ async def awaiting_storage(session: WriteSession, job_ids: Sequence[str]) -> set
 
 
 async def store(session: WriteSession, events: Sequence[AssetStored]) -> None:
-    """Storage has the pictures. A step that is not known yet is made from what storage tells."""
+    """Storage has the pictures. A step that is not known yet is made from what storage tells.
+
+    After a restore a step may have been planned anew, under another asset: storage's is the one that exists.
+    """
     rows = [
         {
             **_from_storage(event),
@@ -248,7 +251,7 @@ async def store(session: WriteSession, events: Sequence[AssetStored]) -> None:
         }
         for event in events
     ]
-    await _told(session, rows, ("state", "sha256", "fallback"))
+    await _told(session, rows, ("asset_id", "object_key", "state", "sha256", "fallback"))
 
 
 async def reject(session: WriteSession, events: Sequence[AssetRejected]) -> None:

@@ -245,6 +245,21 @@ class TestRefusal:
         assert end.items[0].price == 0
 
 
+class TestRestored:
+    async def test_a_job_names_the_asset_that_storage_has(self, generation: Service) -> None:
+        job = Journey()
+        await tell(generation, job.requested(), job.held())  # planned anew: what was made before is forgotten
+        stored = job.stored(0)
+        await tell(generation, stored)
+        end = await ending(generation)
+        async with generation.db.read() as session:
+            step = (await session.execute(steps.select())).one()
+
+        assert [item.asset_id for item in end.items] == [stored.asset_id]
+        assert step.asset_id == stored.asset_id
+        assert step.object_key == f"{job.account_id}/{job.job_id}/0-{stored.asset_id}.png"
+
+
 class TestOverdue:
     async def test_a_job_that_is_not_known_is_answered_once(self, generation: Service) -> None:
         job = Journey()
