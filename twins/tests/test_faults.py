@@ -130,6 +130,12 @@ class TestWrongAnswers:
         assert {name: answer["usage"][name] for name in counts} == counts
         assert last_call(flat_twin, key)["paid"] is True
 
+    def test_padded_has_zeros_behind_its_end(self, flat_client):
+        content = base64.b64decode(ask(flat_client, "[[twin:padded:2]] a boat").data[0].b64_json)
+
+        assert Image.open(io.BytesIO(content)).size == (1024, 1024)
+        assert content.endswith(bytes(2 * 1024 * 1024))
+
     def test_odd_usage_may_be_a_bare_number(self, flat_twin, key):
         assert isinstance(raw(flat_twin, key, "[[twin:odd-usage:number]] a boat").json()["usage"], int)
 

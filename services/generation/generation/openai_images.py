@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx2
 from openai import (
@@ -31,10 +32,12 @@ RATE_LIMIT_PAUSE_SECONDS = 5.0  # when a 429 names no time
 REFUSED_PAUSE_SECONDS = 60.0  # a key or a budget is mended by a person
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 3600.0
 DETAIL_CHARACTERS = 500
+MAX_ANSWER_BYTES = 40 * 1024 * 1024  # the largest picture that may be kept takes 22 MiB in base64
 MAX_TOKENS = 10_000_000  # for one picture: a count above is none
 
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 MODERATION_CODES = frozenset({"moderation_blocked", "content_policy_violation"})
+DESCRIBES_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 RETRYABLE_STATUS = frozenset({408, 409})
 
 
@@ -58,6 +61,27 @@ class ImageAnswer:
     usage: Mapping[str, int] | None
 
 
+class _BoundedClient(DefaultAsyncHttpxClient):
+    """Reads no answer beyond a limit, decompressed or not, whatever its status; the SDK itself reads to the end."""
+
+    async def send(self, request: httpx2.Request, **how: Any) -> httpx2.Response:
+        response = await super().send(request, **{**how, "stream": True})
+        body: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in response.aiter_bytes():
+                body.append(chunk)
+                size += len(chunk)
+                if size > MAX_ANSWER_BYTES:
+                    request_id = response.headers.get("x-request-id")
+                    limit = MAX_ANSWER_BYTES // 1024**2
+                    raise unusable(f"The provider's answer has more than {limit} MiB.", request_id=request_id)
+        finally:
+            await response.aclose()
+        headers = [(name, value) for name, value in response.headers.multi_items() if name not in DESCRIBES_WIRE]
+        return httpx2.Response(response.status_code, headers=headers, content=b"".join(body), request=response.request)
+
+
 class OpenAIImages:
     """The images endpoint of OpenAI, or of whatever speaks its protocol at ``base_url``."""
 
@@ -66,7 +90,7 @@ class OpenAIImages:
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
-            http_client=DefaultAsyncHttpxClient(
+            http_client=_BoundedClient(
                 timeout=httpx2.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
                 limits=httpx2.Limits(max_connections=connections, keepalive_expiry=KEEPALIVE_SECONDS),
             ),

@@ -24,6 +24,7 @@ from twins.state import State, Twins
 from twins.wire import DropConnection, NeverAnswer, TruncatedAnswer
 
 NOT_AN_IMAGE = b"This is not an image."
+MEBIBYTE = 1024 * 1024
 
 
 class OpenAIRoute(APIRoute):
@@ -146,8 +147,12 @@ async def _pictures(twins: State, order: ImageOrder, idempotency_key: str | None
     if fault is not None and fault.action == "wrong-size":
         specs = [_resized(spec, fault.argument) for spec in specs]
     if twins.art == "flat" or (fault is not None and fault.action == "flat"):
-        return [flat(spec) for spec in specs]
-    return list(await asyncio.gather(*(twins.studio.picture(spec) for spec in specs)))
+        pictures = [flat(spec) for spec in specs]
+    else:
+        pictures = list(await asyncio.gather(*(twins.studio.picture(spec) for spec in specs)))
+    if fault is not None and fault.action == "padded":
+        pictures = [picture + bytes(int(fault.argument or 1) * MEBIBYTE) for picture in pictures]
+    return pictures
 
 
 def _resized(spec: PictureSpec, size: str | None) -> PictureSpec:
