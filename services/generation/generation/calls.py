@@ -2,8 +2,9 @@
 
 :meth:`Calls.begin` commits an attempt row, under a valid lease, before anything is sent. :meth:`Calls.finish` commits
 what came of it. Whoever finds an attempt open that is not its own knows that a call was cut off and must not be made
-again unasked. A result is accepted as long as its own attempt is open, even if the lease has ended: it is paid for.
-Many steps share each transaction.
+again unasked. A picture is accepted whenever it comes, even if the lease has ended or somebody else has closed its
+attempt as unknown: it is paid for, and the attempt has succeeded after all. A failure counts only while its attempt is
+open. Many steps share each transaction.
 """
 
 from collections import defaultdict
