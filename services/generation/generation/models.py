@@ -94,6 +94,7 @@ runs = Table(
     CheckConstraint("(state = 'ended') = (outcome IS NOT NULL AND ended_at IS NOT NULL)", name="runs_ended_once"),
     CheckConstraint("state <> 'running' OR (kind IS NOT NULL AND hold = 'held')", name="runs_running_is_paid"),
     Index("runs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("runs_open", "deadline", postgresql_where=text("ended_at IS NULL")),
 )
 
 steps = Table(

@@ -124,6 +124,30 @@ class TestDeadline:
         assert [item.failure for item in (await ending(working)).items] == ["deadline"]
 
 
+class TestInvariants:
+    @pytest.mark.parametrize(
+        ("change", "violated"),
+        [
+            ("UPDATE runs SET deadline = now() - interval '2 minutes'", {"runs_end_by_their_deadline"}),
+            ("UPDATE steps SET due_at = NULL", {"pending_steps_are_due"}),
+            ("UPDATE steps SET state = 'cancelled'", {"running_runs_have_an_open_step"}),
+            ("DELETE FROM steps WHERE item = 1", {"running_runs_have_all_steps"}),
+            (
+                "UPDATE runs SET state = 'ended', outcome = 'failed', ended_at = now()",
+                {"ended_runs_have_no_open_step"},
+            ),
+        ],
+    )
+    async def test_each_finds_what_contradicts_it(self, generation: Service, change: str, violated: set[str]) -> None:
+        job = Journey(n=2)
+        await tell(generation, job.requested(), job.held())
+        async with generation.db.write() as session:
+            await session.execute(text(change))
+        found = await invariants.check(generation.db, generation.all_invariants)
+
+        assert {violation.invariant.name for violation in found} == violated
+
+
 class TestTooLateForACall:
     @pytest.fixture
     def settings(self, settings: dict) -> dict:
