@@ -38,6 +38,7 @@ class TestRefusals:
             ("503:3", openai.InternalServerError, None, "3"),
             ("moderation", openai.BadRequestError, "moderation_blocked", None),
             ("moderation:output", openai.BadRequestError, "moderation_blocked", None),
+            ("odd-message", openai.BadRequestError, "invalid_value", None),
         ],
     )
     def test_reach_the_sdk_as_its_errors_and_are_not_paid(
@@ -50,6 +51,12 @@ class TestRefusals:
         assert refusal.value.response.headers.get("retry-after") == retry_after
         assert refusal.value.request_id == last_call(flat_twin, key)["request_id"]
         assert flat_twin.calls(key)["matching"] == {"calls": 1, "paid": 0, "images": 0}
+
+    def test_an_odd_message_is_no_text(self, flat_client):
+        with pytest.raises(openai.BadRequestError) as refusal:
+            ask(flat_client, "[[twin:odd-message]] a boat")
+
+        assert {"\x00", "\ud83d"} <= set(refusal.value.body["message"])
 
     def test_a_dropped_connection_is_not_paid(self, flat_twin, flat_client, key):
         with pytest.raises(openai.APIConnectionError):
@@ -104,6 +111,33 @@ class TestWrongAnswers:
 
         assert answer.size == "1024x1024"
         assert Image.open(io.BytesIO(base64.b64decode(answer.data[0].b64_json))).size == size
+
+    @pytest.mark.parametrize(
+        ("kind", "counts"),
+        [
+            ("", {}),
+            (":empty", {}),
+            (":null", {"input_tokens": None, "output_tokens": None}),
+            (":float", {"input_tokens": 8.5}),
+            (":negative", {"output_tokens": -4160}),
+            (":huge", {"output_tokens": 2**64 - 1}),
+        ],
+    )
+    def test_odd_usage_comes_with_a_good_picture(self, flat_twin, key, kind, counts):
+        answer = raw(flat_twin, key, f"[[twin:odd-usage{kind}]] a boat").json()
+
+        assert Image.open(io.BytesIO(base64.b64decode(answer["data"][0]["b64_json"]))).size == (1024, 1024)
+        assert {name: answer["usage"][name] for name in counts} == counts
+        assert last_call(flat_twin, key)["paid"] is True
+
+    def test_padded_has_zeros_behind_its_end(self, flat_client):
+        content = base64.b64decode(ask(flat_client, "[[twin:padded:2]] a boat").data[0].b64_json)
+
+        assert Image.open(io.BytesIO(content)).size == (1024, 1024)
+        assert content.endswith(bytes(2 * 1024 * 1024))
+
+    def test_odd_usage_may_be_a_bare_number(self, flat_twin, key):
+        assert isinstance(raw(flat_twin, key, "[[twin:odd-usage:number]] a boat").json()["usage"], int)
 
     def test_a_delay_only_delays(self, flat_twin, flat_client, key):
         started = time.monotonic()

@@ -23,6 +23,7 @@ _ARGUMENTS: dict[str, str] = {
     "502": "",
     "503": rf"({_NUMBER})?",
     "moderation": "(input|output)?",
+    "odd-message": "",
     "drop": "",
     "timeout": "",
     "drop-after-success": "",
@@ -31,6 +32,8 @@ _ARGUMENTS: dict[str, str] = {
     "truncated": "",
     "wrong-content": "",
     "wrong-size": r"(\d{1,4}x\d{1,4})?",
+    "padded": r"(\d{1,3})?",
+    "odd-usage": "(empty|null|float|negative|huge|number)?",
     "delay": _NUMBER,
     "flat": "",
 }

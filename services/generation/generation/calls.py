@@ -2,8 +2,9 @@
 
 :meth:`Calls.begin` commits an attempt row, under a valid lease, before anything is sent. :meth:`Calls.finish` commits
 what came of it. Whoever finds an attempt open that is not its own knows that a call was cut off and must not be made
-again unasked. A result is accepted as long as its own attempt is open, even if the lease has ended: it is paid for.
-Many steps share each transaction.
+again unasked. A picture is accepted whenever it comes, even if the lease has ended or somebody else has closed its
+attempt as unknown: it is paid for, and the attempt has succeeded after all. A failure counts only while its attempt is
+open. Many steps share each transaction.
 """
 
 from collections import defaultdict
@@ -19,7 +20,7 @@ from generation.errors import ProviderError
 from generation.model_health import Pause
 from generation.models import RunState, StepState, attempts
 from generation.pictures import MEDIA_TYPE, Picture
-from generation.policy import Cancel, Defer, FallBack, Limits, Situation
+from generation.policy import Cancel, Defer, FallBack, GiveUp, Limits, Situation
 from generation.steps import Close, Delay, Item
 from kit import outbox
 from kit.database import WriteSession
@@ -168,10 +169,16 @@ class Calls:
         if run.cancel_requested_at is not None:
             changes.close.append(Close(step.id, StepState.CANCELLED, FailureClass.CANCELLED))
             return None
-        if step.fallback:
+        situation = _situation(run, step, earlier)
+        instead = policy.before_call(situation, self._limits)
+        if step.fallback and not isinstance(instead, GiveUp):
             return Local(item)
+        if instead is not None:
+            limited = step.failure == FailureClass.RATE_LIMITED
+            _follow(instead, item, FailureClass.RATE_LIMITED if limited else FailureClass.DEADLINE, changes)
+            return Local(item) if isinstance(instead, FallBack) else None
         if pause := asleep.get(step.model):
-            return self._while_paused(pause, item, _situation(run, step, earlier), changes)
+            return self._while_paused(pause, item, situation, changes)
         number = len(earlier) + 1
         changes.attempts.append({"step_id": step.id, "number": number, "model": step.model})
         return Call(item, number)
@@ -179,7 +186,7 @@ class Calls:
     def _while_paused(self, pause: Row[Any], item: Item, situation: Situation, changes: _Changes) -> Plan:
         failure = FailureClass(pause.failure)
         decision = policy.while_paused(failure, situation, pause.open_until, self._limits)
-        _follow(decision, item, failure, changes)
+        _follow(decision, item, failure, changes, resting=True)
         return Local(item) if isinstance(decision, FallBack) else None
 
     async def finish(self, session: WriteSession, results: Sequence[Result]) -> Sequence[Plan]:
@@ -212,7 +219,7 @@ class Calls:
         situation = _situation(known.runs[item.job_id], step, known.attempts[step.id])
         decision = policy.after_failure(error, situation, self._limits)
         changes.ended.append(_ended(failed, _outcome(error, again=isinstance(decision, Defer))))
-        _follow(decision, item, error.failure, changes)
+        _follow(decision, item, error.failure, changes, resting=bool(error.pause_seconds))
         return Local(item) if isinstance(decision, FallBack) else None
 
 
@@ -263,7 +270,7 @@ def _item(run: Row[Any], step: Row[Any]) -> Item:
 def _situation(run: Row[Any], step: Row[Any], made: Sequence[Row[Any]]) -> Situation:
     return Situation(
         now=step.at,
-        waiting_since=step.created_at,
+        resting_since=step.resting_since or step.at,
         deadline=run.deadline,
         cancelled=run.cancel_requested_at is not None,
         wants_fallback=run.input.get("fallback") == "gradient",
@@ -271,10 +278,12 @@ def _situation(run: Row[Any], step: Row[Any], made: Sequence[Row[Any]]) -> Situa
     )
 
 
-def _follow(decision: policy.Decision, item: Item, failure: FailureClass, changes: _Changes) -> None:
+def _follow(
+    decision: policy.Decision, item: Item, failure: FailureClass, changes: _Changes, *, resting: bool = False
+) -> None:
     match decision:
         case Defer(seconds):
-            changes.defer.append(Delay(item.step_id, seconds, failure))
+            changes.defer.append(Delay(item.step_id, seconds, failure, resting))
         case FallBack():
             changes.fall_back.append((item.step_id, failure))
         case Cancel():

@@ -94,6 +94,7 @@ runs = Table(
     CheckConstraint("(state = 'ended') = (outcome IS NOT NULL AND ended_at IS NOT NULL)", name="runs_ended_once"),
     CheckConstraint("state <> 'running' OR (kind IS NOT NULL AND hold = 'held')", name="runs_running_is_paid"),
     Index("runs_due", "due_at", postgresql_where=text("due_at IS NOT NULL")),
+    Index("runs_open", "deadline", postgresql_where=text("ended_at IS NULL")),
 )
 
 steps = Table(
@@ -109,6 +110,7 @@ steps = Table(
     Column("fallback", Boolean, nullable=False, server_default=text("false")),
     Column("failure", Text, nullable=True),  # of a pending step: why the last attempt failed
     Column("sha256", Text, nullable=True),
+    Column("resting_since", DateTime(timezone=True), nullable=True),  # since it first waited for a model that rests
     Column("causation_id", Text, nullable=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     *lease_columns(),

@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx2
 from openai import (
@@ -31,9 +32,12 @@ RATE_LIMIT_PAUSE_SECONDS = 5.0  # when a 429 names no time
 REFUSED_PAUSE_SECONDS = 60.0  # a key or a budget is mended by a person
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 3600.0
 DETAIL_CHARACTERS = 500
+MAX_ANSWER_BYTES = 40 * 1024 * 1024  # the largest picture that may be kept takes 22 MiB in base64
+MAX_TOKENS = 10_000_000  # for one picture: a count above is none
 
 UNSENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 MODERATION_CODES = frozenset({"moderation_blocked", "content_policy_violation"})
+DESCRIBES_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 RETRYABLE_STATUS = frozenset({408, 409})
 
 
@@ -50,11 +54,32 @@ class ImageOrder:
 
 @dataclass(frozen=True, slots=True)
 class ImageAnswer:
-    """The bytes of a picture, not looked at yet. ``usage`` is in tokens."""
+    """The bytes of a picture, not looked at yet. ``usage`` is in tokens, None when they were not told."""
 
     data: bytes
     request_id: str | None
     usage: Mapping[str, int] | None
+
+
+class _BoundedClient(DefaultAsyncHttpxClient):
+    """Reads no answer beyond a limit, decompressed or not, whatever its status; the SDK itself reads to the end."""
+
+    async def send(self, request: httpx2.Request, **how: Any) -> httpx2.Response:
+        response = await super().send(request, **{**how, "stream": True})
+        body: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in response.aiter_bytes():
+                body.append(chunk)
+                size += len(chunk)
+                if size > MAX_ANSWER_BYTES:
+                    request_id = response.headers.get("x-request-id")
+                    limit = MAX_ANSWER_BYTES // 1024**2
+                    raise unusable(f"The provider's answer has more than {limit} MiB.", request_id=request_id)
+        finally:
+            await response.aclose()
+        headers = [(name, value) for name, value in response.headers.multi_items() if name not in DESCRIBES_WIRE]
+        return httpx2.Response(response.status_code, headers=headers, content=b"".join(body), request=response.request)
 
 
 class OpenAIImages:
@@ -65,7 +90,7 @@ class OpenAIImages:
             api_key=api_key,
             base_url=base_url,
             max_retries=0,
-            http_client=DefaultAsyncHttpxClient(
+            http_client=_BoundedClient(
                 timeout=httpx2.Timeout(timeout_seconds, connect=CONNECT_SECONDS),
                 limits=httpx2.Limits(max_connections=connections, keepalive_expiry=KEEPALIVE_SECONDS),
             ),
@@ -111,9 +136,14 @@ def _read(answer: ImagesResponse, request_id: str | None) -> ImageAnswer:
         data = base64.b64decode(images[0].b64_json, validate=True)
     except binascii.Error as error:
         raise unusable("The provider's picture is not base64.", request_id=request_id) from error
-    usage = answer.usage
-    tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens} if usage else None
-    return ImageAnswer(data, request_id, tokens)
+    return ImageAnswer(data, request_id, _tokens(answer.usage))
+
+
+def _tokens(usage: object) -> Mapping[str, int] | None:
+    """The counts that the cost follows, or None: a picture is good whatever was counted, and the SDK checks nothing."""
+    counts = {name: getattr(usage, name, None) for name in ("input_tokens", "output_tokens")}
+    known = {name: count for name, count in counts.items() if type(count) is int and 0 <= count <= MAX_TOKENS}
+    return known if len(known) == len(counts) else None
 
 
 def _disconnection(error: APIConnectionError) -> ProviderError:
@@ -156,9 +186,10 @@ def _problem(
 
 
 def _message(error: APIStatusError) -> str:
+    """The provider's words as PostgreSQL takes them: JSON may hold NUL and halves of surrogate pairs."""
     body = error.body
     message = body.get("message") if isinstance(body, dict) else None
-    return str(message or error.message).replace("\x00", "")
+    return str(message or error.message).replace("\x00", "").encode(errors="replace").decode()
 
 
 def _wished_pause(error: APIStatusError) -> float | None:

@@ -21,14 +21,18 @@ class Limits:
     attempts: int
     retry_delay: timedelta
     patience: timedelta
+    headroom: timedelta
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """Where an item stands. ``faults`` counts its earlier attempts that ended so."""
+    """Where an item stands. ``faults`` counts its earlier attempts that ended so.
+
+    ``resting_since`` is when it first had to wait for a model that rests: now, unless that was earlier.
+    """
 
     now: datetime
-    waiting_since: datetime
+    resting_since: datetime
     deadline: datetime
     cancelled: bool
     wants_fallback: bool
@@ -60,6 +64,18 @@ class Cancel:
 Decision = Defer | FallBack | GiveUp | Cancel
 
 
+def before_call(situation: Situation, limits: Limits) -> FallBack | GiveUp | None:
+    """What to do instead of a call whose picture would come too late to be charged; None when there is time for one.
+
+    A fallback is there at once and costs nothing, so it has until the deadline itself.
+    """
+    if situation.now >= situation.deadline:
+        return GiveUp()
+    if situation.now + limits.headroom < situation.deadline:
+        return None
+    return FallBack() if situation.wants_fallback else GiveUp()
+
+
 def after_failure(error: ProviderError, situation: Situation, limits: Limits) -> Decision:
     """What to do once a call has failed."""
     # a call that may have been made is told as such, cancelled or not: the platform books what it may have cost
@@ -70,14 +86,14 @@ def after_failure(error: ProviderError, situation: Situation, limits: Limits) ->
         return _without_the_model(error.failure, situation)
     if error.again is Again.FREE or error.pause_seconds:
         return while_paused(error.failure, situation, situation.now + delay, limits)
-    return _by(situation.now + delay, error.failure, situation)
+    return _by(situation.now + delay, error.failure, situation, limits)
 
 
 def while_paused(failure: FailureClass, situation: Situation, until: datetime, limits: Limits) -> Decision:
     """What to do while the model takes no calls ``until`` a moment."""
-    if situation.wants_fallback and until > situation.waiting_since + limits.patience:
+    if situation.wants_fallback and until > situation.resting_since + limits.patience:
         return _without_the_model(failure, situation)
-    return _by(until, failure, situation)
+    return _by(until, failure, situation, limits)
 
 
 def _delay(error: ProviderError, situation: Situation, limits: Limits) -> timedelta | None:
@@ -93,9 +109,9 @@ def _delay(error: ProviderError, situation: Situation, limits: Limits) -> timede
             return None
 
 
-def _by(moment: datetime, failure: FailureClass, situation: Situation) -> Decision:
-    """Wait until a moment if the job still lives then."""
-    if moment >= situation.deadline:
+def _by(moment: datetime, failure: FailureClass, situation: Situation, limits: Limits) -> Decision:
+    """Wait until a moment if a call can still be answered in time then."""
+    if moment + limits.headroom >= situation.deadline:
         return _without_the_model(failure, situation)
     return Defer((moment - situation.now).total_seconds())
 

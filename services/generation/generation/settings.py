@@ -30,6 +30,12 @@ class GenerationSettings(RedisSettings, S3Settings):
     patience: timedelta = Field(
         default=timedelta(seconds=30), description="How long an item with a fallback waits for a paused model."
     )
+    headroom: timedelta = Field(
+        default=timedelta(seconds=10),  # a picture takes that long at least
+        ge=timedelta(0),
+        le=timedelta(seconds=20),  # the shortest deadline is 30 s
+        description="No call is begun that has less time than this until the deadline.",
+    )
     drain_timeout: timedelta = Field(
         default=timedelta(seconds=160), description="Time for running calls at shutdown; a call cut off is a paid loss."
     )

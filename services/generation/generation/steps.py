@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, bindparam, case, exists, func, select, text, update
+from sqlalchemy import Boolean, Row, bindparam, case, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from generation.models import OPEN, StepState, attempts, steps
@@ -64,11 +64,12 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """An item that is tried again later."""
+    """An item that is tried again later. ``resting``: it waits for its model, not for a repeat of its own."""
 
     step_id: str
     seconds: float
     failure: FailureClass
+    resting: bool
 
 
 def object_key(*, account_id: str, job_id: str, item: int, asset_id: str) -> str:
@@ -162,10 +163,15 @@ async def close(session: WriteSession, closing: Sequence[Close]) -> None:
 async def defer(session: WriteSession, delays: Sequence[Delay]) -> None:
     """Give items back until their time."""
     seconds: Any = bindparam("b_seconds")
+    first = case((bindparam("b_resting", type_=Boolean), func.now()), else_=None)
+    since = func.coalesce(steps.c.resting_since, first)
     await _each(
         session,
-        update(steps).values(failure=bindparam("b_failure"), **retry_after(seconds)),
-        [{"b_id": step.step_id, "b_seconds": step.seconds, "b_failure": step.failure} for step in delays],
+        update(steps).values(failure=bindparam("b_failure"), resting_since=since, **retry_after(seconds)),
+        [
+            {"b_id": step.step_id, "b_seconds": step.seconds, "b_failure": step.failure, "b_resting": step.resting}
+            for step in delays
+        ],
     )
 
 
@@ -232,7 +238,10 @@ async def awaiting_storage(session: WriteSession, job_ids: Sequence[str]) -> set
 
 
 async def store(session: WriteSession, events: Sequence[AssetStored]) -> None:
-    """Storage has the pictures. A step that is not known yet is made from what storage tells."""
+    """Storage has the pictures. A step that is not known yet is made from what storage tells.
+
+    After a restore a step may have been planned anew, under another asset: storage's is the one that exists.
+    """
     rows = [
         {
             **_from_storage(event),
@@ -242,7 +251,7 @@ async def store(session: WriteSession, events: Sequence[AssetStored]) -> None:
         }
         for event in events
     ]
-    await _told(session, rows, ("state", "sha256", "fallback"))
+    await _told(session, rows, ("asset_id", "object_key", "state", "sha256", "fallback"))
 
 
 async def reject(session: WriteSession, events: Sequence[AssetRejected]) -> None:

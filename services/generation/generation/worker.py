@@ -43,7 +43,7 @@ class StepWork:
         self._progress = progress
         self._timeout_seconds = settings.provider_timeout.total_seconds()
         self._lease_seconds = settings.step_lease.total_seconds()
-        calls = Calls(Limits(settings.attempts, settings.retry_delay, settings.patience))
+        calls = Calls(Limits(settings.attempts, settings.retry_delay, settings.patience, settings.headroom))
         self._begin: Coalescer[Lease, Plan] = Coalescer(db, calls.begin, service="generation", rests=True)
         self._finish: Coalescer[Result, Plan] = Coalescer(db, calls.finish, service="generation", rests=True)
         self._securing: dict[str, asyncio.Task[None]] = {}

@@ -67,6 +67,7 @@ def settings(twin: Twin, api_key: str) -> dict:
         "openai_api_key": api_key,
         "openai_base_url": twin.base_url,
         "retry_delay": 0.02,
+        "headroom": 0,
         "drain_timeout": 1,
         "provider_timeout": 20,
         "step_lease": 60,

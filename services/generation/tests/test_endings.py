@@ -15,7 +15,7 @@ from kit.service import Service
 from kit.testing import eventually
 from shared.events import JobCancelled, JobFailed, JobRefused, JobSucceeded
 
-from .conftest import Twin
+from .conftest import Twin, running
 from .journey import Journey, artifacts, ending, tell, terminals
 
 
@@ -34,6 +34,12 @@ async def pass_the_deadline(service: Service) -> None:
             return (await session.execute(text("SELECT due_at IS NULL FROM runs"))).scalar_one()
 
     await eventually(rang)
+
+
+async def silence_the_timer(service: Service) -> None:
+    """Leave the end of the one job to whoever works on its steps."""
+    async with service.db.write() as session:
+        await session.execute(text("UPDATE runs SET due_at = now() + interval '1 hour'"))
 
 
 async def count(service: Service, table: str) -> int:
@@ -57,8 +63,10 @@ async def ask_for_patience(service: Service, calls: dict[int, int]) -> None:
 
 class TestDeadline:
     async def test_an_item_in_flight_is_given_up_and_its_picture_kept_late(self, working: Service) -> None:
-        job = Journey(prompt="[[twin:delay:3000]] a lamp", seconds=1)
+        job = Journey(prompt="[[twin:delay:3000]] a lamp")
         await tell(working, job.requested(), job.held())
+        await eventually(lambda: calls_under_way(working))
+        await pass_the_deadline(working)
         end = await ending(working)
         [made] = await artifacts(working)
 
@@ -114,6 +122,72 @@ class TestDeadline:
         await tell(working, job.requested())
 
         assert [item.failure for item in (await ending(working)).items] == ["deadline"]
+
+
+class TestInvariants:
+    @pytest.mark.parametrize(
+        ("change", "violated"),
+        [
+            ("UPDATE runs SET deadline = now() - interval '2 minutes'", {"runs_end_by_their_deadline"}),
+            ("UPDATE steps SET due_at = NULL", {"pending_steps_are_due"}),
+            ("UPDATE steps SET state = 'cancelled'", {"running_runs_have_an_open_step"}),
+            ("DELETE FROM steps WHERE item = 1", {"running_runs_have_all_steps"}),
+            (
+                "UPDATE runs SET state = 'ended', outcome = 'failed', ended_at = now()",
+                {"ended_runs_have_no_open_step"},
+            ),
+        ],
+    )
+    async def test_each_finds_what_contradicts_it(self, generation: Service, change: str, violated: set[str]) -> None:
+        job = Journey(n=2)
+        await tell(generation, job.requested(), job.held())
+        async with generation.db.write() as session:
+            await session.execute(text(change))
+        found = await invariants.check(generation.db, generation.all_invariants)
+
+        assert {violation.invariant.name for violation in found} == violated
+
+
+class TestTooLateForACall:
+    @pytest.fixture
+    def settings(self, settings: dict) -> dict:
+        return settings | {"headroom": 20}
+
+    @pytest.mark.parametrize(("seconds", "fallback"), [(-300, "none"), (-300, "gradient"), (15, "none")])
+    async def test_nothing_is_bought_for_a_job_that_cannot_be_in_time(
+        self, generation: Service, twin: Twin, api_key: str, seconds: float, fallback: str
+    ) -> None:
+        job = Journey(seconds=seconds, fallback=fallback)
+        await tell(generation, job.requested(), job.held())
+        await silence_the_timer(generation)
+        async with running(generation):
+            end = await ending(generation)
+
+        assert [(item.failure, item.price, item.loss) for item in end.items] == [("deadline", 0, 0)]
+        assert end.attempts == ()
+        assert await twin.calls(api_key) == 0
+
+    async def test_while_there_is_time_the_fallback_is_made(
+        self, generation: Service, twin: Twin, api_key: str
+    ) -> None:
+        job = Journey(seconds=600, fallback="gradient")
+        await tell(generation, job.requested(), job.held())
+        await silence_the_timer(generation)
+        async with generation.db.write() as session:
+            await session.execute(text("UPDATE runs SET deadline = now() + interval '19 seconds'"))
+        async with running(generation):
+            [made] = await artifacts(generation)
+            await tell(generation, job.stored(made))
+            end = await ending(generation)
+
+        assert [(item.fallback, item.price) for item in end.items] == [(True, 0)]
+        assert await twin.calls(api_key) == 0
+
+    async def test_the_shortest_job_has_time(self, working: Service) -> None:
+        job = Journey(seconds=30)
+        await tell(working, job.requested(), job.held())
+
+        assert [made.fallback for made in await artifacts(working)] == [False]
 
 
 class TestManyCalls:
@@ -193,6 +267,21 @@ class TestRefusal:
         assert isinstance(end, JobRefused)
         assert (end.failure, end.needed, end.available) == ("insufficient_credits", 4000, 7)
         assert end.items[0].price == 0
+
+
+class TestRestored:
+    async def test_a_job_names_the_asset_that_storage_has(self, generation: Service) -> None:
+        job = Journey()
+        await tell(generation, job.requested(), job.held())  # planned anew: what was made before is forgotten
+        stored = job.stored(0)
+        await tell(generation, stored)
+        end = await ending(generation)
+        async with generation.db.read() as session:
+            step = (await session.execute(steps.select())).one()
+
+        assert [item.asset_id for item in end.items] == [stored.asset_id]
+        assert step.asset_id == stored.asset_id
+        assert step.object_key == f"{job.account_id}/{job.job_id}/0-{stored.asset_id}.png"
 
 
 class TestOverdue:

@@ -1,10 +1,12 @@
 """Each way a provider can fail, against the twin: its class, its retries, its price, its fallback."""
 
 import asyncio
+import contextlib
+import gzip
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from generation.errors import Again, ProviderError
 from generation.models import attempts
@@ -15,7 +17,7 @@ from kit.service import Service
 from kit.tables import outbox
 from shared.events import JobFailed, JobSucceeded
 
-from .conftest import Twin
+from .conftest import Twin, running
 from .journey import Journey, artifacts, ending, tell
 
 
@@ -36,7 +38,8 @@ async def answered(status: str, headers: dict[str, str], body: bytes) -> ImageAn
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(f"HTTP/1.1 {status}\r\n{head}\r\n".encode() + body)
-        await writer.drain()
+        with contextlib.suppress(ConnectionError):  # whoever has read enough leaves
+            await writer.drain()
         writer.close()
 
     order = ImageOrder(model="gpt-image-2", prompt="a lamp", size="1024x1024", quality="low", key="1")
@@ -56,6 +59,7 @@ class TestRefusedByTheProvider:
             ("moderation", "input_moderated"),
             ("moderation:output", "output_moderated"),
             ("quota", "provider_rejected"),
+            ("odd-message", "provider_rejected"),
         ],
     )
     async def test_the_item_fails_with_its_class_and_is_not_tried_again(
@@ -118,7 +122,7 @@ class TestRefusedKey:
 
 
 class TestFaultsOfTheProvider:
-    @pytest.mark.parametrize("fault", ["500", "502", "503", "garbage", "wrong-content", "wrong-size"])
+    @pytest.mark.parametrize("fault", ["500", "502", "503", "garbage", "wrong-content", "wrong-size", "padded:12"])
     async def test_three_calls_are_made_and_then_the_item_fails(
         self, working: Service, twin: Twin, api_key: str, fault: str
     ) -> None:
@@ -138,6 +142,22 @@ class TestFaultsOfTheProvider:
         assert isinstance(end, JobSucceeded)
         assert [attempt.outcome for attempt in end.attempts] == ["retryable", "retryable", "succeeded"]
         assert end.items[0].price == 4000
+
+
+class TestOddUsage:
+    @pytest.mark.parametrize("kind", ["empty", "null", "float", "negative", "huge", "number"])
+    async def test_a_good_picture_is_delivered_at_list_price_whatever_counts_come_with_it(
+        self, working: Service, twin: Twin, api_key: str, kind: str
+    ) -> None:
+        job = Journey(prompt=f"[[twin:odd-usage:{kind}]] a lamp")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+        await tell(working, job.stored(made))
+        end = await ending(working)
+
+        assert isinstance(end, JobSucceeded)
+        assert [(attempt.outcome, attempt.cost_usd) for attempt in end.attempts] == [("succeeded", "0.031700")]
+        assert await twin.paid(api_key) == 1
 
 
 class TestUnreachableProvider:
@@ -216,6 +236,32 @@ class TestRateLimit:
         assert made.fallback
 
 
+class TestPatience:
+    async def test_time_spent_in_the_queue_is_not_patience(self, generation: Service) -> None:
+        job = Journey(prompt="[[twin:429:1 x1]] a lamp", fallback="gradient")
+        await tell(generation, job.requested(), job.held())
+        async with generation.db.write() as session:
+            await session.execute(text("UPDATE steps SET created_at = now() - interval '5 minutes'"))
+        async with running(generation):
+            [made] = await artifacts(generation)
+
+        assert not made.fallback
+
+
+class TestPatienceOfTwoSeconds:
+    @pytest.fixture
+    def settings(self, settings: dict) -> dict:
+        return settings | {"patience": 2}
+
+    async def test_one_pause_after_another_uses_it_up(self, working: Service, twin: Twin, api_key: str) -> None:
+        job = Journey(prompt="[[twin:429:1]] a lamp", fallback="gradient")
+        await tell(working, job.requested(), job.held())
+        [made] = await artifacts(working)
+
+        assert made.fallback
+        assert await twin.calls(api_key) >= 2
+
+
 class TestAnswersThatNobodyForesaw:
     """Of a server that is none of ours: an answer has come, so its outcome is known."""
 
@@ -241,6 +287,15 @@ class TestAnswersThatNobodyForesaw:
     async def test_a_body_that_cannot_be_read_is_a_fault(self, body: bytes) -> None:
         with pytest.raises(ProviderError) as raised:
             await answered("200 OK", {}, body)
+
+        assert (raised.value.failure, raised.value.again) == ("provider_fault", Again.COUNTED)
+
+    @pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
+    @pytest.mark.parametrize("encoding", ["identity", "gzip"])
+    async def test_a_body_without_end_is_not_read_to_its_end(self, status: str, encoding: str) -> None:
+        body = bytes(64 * 1024 * 1024)
+        with pytest.raises(ProviderError, match="more than 40 MiB") as raised:
+            await answered(status, {"Content-Encoding": encoding}, gzip.compress(body) if encoding == "gzip" else body)
 
         assert (raised.value.failure, raised.value.again) == ("provider_fault", Again.COUNTED)
 

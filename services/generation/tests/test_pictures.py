@@ -48,8 +48,9 @@ class TestCheck:
             image((32, 64)),
             bomb(),
             short_profile(),
+            image((64, 32)) + bytes(2 * 1024 * 1024),
         ],
-        ids=["empty", "html", "cut off", "another format", "another size", "bomb", "short profile"],
+        ids=["empty", "html", "cut off", "another format", "another size", "bomb", "short profile", "padded"],
     )
     def test_anything_else_is_an_unusable_answer_that_may_be_asked_for_again(self, data: bytes) -> None:
         with pytest.raises(ProviderError) as raised:

@@ -12,7 +12,12 @@ from shared.failures import FailureClass
 from shared.prices import price_books
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
-LIMITS = Limits(attempts=3, retry_delay=timedelta(seconds=1), patience=timedelta(seconds=30))
+LIMITS = Limits(
+    attempts=3,
+    retry_delay=timedelta(seconds=1),
+    patience=timedelta(seconds=30),
+    headroom=timedelta(seconds=10),
+)
 MODEL = catalogue()["gpt-image-2"]
 FAULT = ProviderError(FailureClass.PROVIDER_FAULT, "500", again=Again.COUNTED)
 
@@ -20,7 +25,7 @@ FAULT = ProviderError(FailureClass.PROVIDER_FAULT, "500", again=Again.COUNTED)
 def situation(**changes: object) -> Situation:
     values: dict = {
         "now": NOW,
-        "waiting_since": NOW,
+        "resting_since": NOW,
         "deadline": NOW + timedelta(seconds=60),
         "cancelled": False,
         "wants_fallback": False,
@@ -33,6 +38,26 @@ def limited(seconds: float) -> ProviderError:
     return ProviderError(FailureClass.RATE_LIMITED, "429", again=Again.FREE, pause_seconds=seconds)
 
 
+class TestBeforeACall:
+    @pytest.mark.parametrize(
+        ("seconds", "wants_fallback", "expected"),
+        [
+            (30, False, None),
+            (11, True, None),
+            (10, False, GiveUp()),
+            (10, True, FallBack()),
+            (1, True, FallBack()),
+            (0, True, GiveUp()),
+            (-60, False, GiveUp()),
+        ],
+    )
+    def test_it_is_begun_only_with_time_for_an_answer(
+        self, seconds: int, wants_fallback: bool, expected: object
+    ) -> None:
+        left = situation(deadline=NOW + timedelta(seconds=seconds), wants_fallback=wants_fallback)
+        assert policy.before_call(left, LIMITS) == expected
+
+
 class TestFault:
     @pytest.mark.parametrize(("faults", "expected"), [(0, Defer(1.0)), (1, Defer(2.0)), (2, GiveUp())])
     def test_it_is_repeated_with_growing_pauses_until_the_last_attempt(self, faults: int, expected: object) -> None:
@@ -41,6 +66,10 @@ class TestFault:
     def test_it_is_not_repeated_behind_the_deadline(self) -> None:
         soon = situation(deadline=NOW + timedelta(milliseconds=500))
         assert policy.after_failure(FAULT, soon, LIMITS) == GiveUp()
+
+    def test_it_is_not_repeated_when_the_picture_would_come_too_late(self) -> None:
+        assert policy.after_failure(FAULT, situation(deadline=NOW + timedelta(seconds=11)), LIMITS) == GiveUp()
+        assert policy.after_failure(FAULT, situation(deadline=NOW + timedelta(seconds=12)), LIMITS) == Defer(1.0)
 
     def test_it_is_not_repeated_for_a_customer_who_cancelled(self) -> None:
         assert policy.after_failure(FAULT, situation(cancelled=True), LIMITS) == Cancel()
@@ -61,6 +90,10 @@ class TestRateLimit:
         wanted = situation(wants_fallback=True)
         assert policy.after_failure(limited(29), wanted, LIMITS) == Defer(29.0)
         assert policy.after_failure(limited(31), wanted, LIMITS) == FallBack()
+
+    def test_its_patience_ends_however_short_each_pause_is(self) -> None:
+        wanted = situation(wants_fallback=True, resting_since=NOW - timedelta(seconds=30))
+        assert policy.after_failure(limited(1), wanted, LIMITS) == FallBack()
 
 
 class TestUnknownOutcome:

@@ -1,9 +1,10 @@
 """OpenAI's error shape, and the errors this twin answers with, worded as the provider words them."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from twins.faults import Fault
 
@@ -26,8 +27,10 @@ class OpenAIError(Exception):
         self.body: dict[str, Any] = {"error": {"message": message, "type": kind, "param": param, "code": code}}
         self.headers = headers or {}
 
-    def response(self) -> JSONResponse:
-        return JSONResponse(self.body, status_code=self.status, headers=self.headers)
+    def response(self) -> Response:
+        # in ASCII, because a message may hold what UTF-8 has no bytes for
+        body = json.dumps(self.body, separators=(",", ":"))
+        return Response(body, self.status, self.headers, media_type="application/json")
 
 
 def missing_key() -> OpenAIError:
@@ -153,6 +156,12 @@ def moderation_blocked(request_id: str, stage: str | None) -> OpenAIError:
     )
 
 
+def oddly_worded() -> OpenAIError:
+    """A refusal that quotes a prompt cut within an emoji: half a surrogate pair, which is JSON but no text."""
+    message = "Invalid 'prompt': 'a lamp \ud83d\x00' is not allowed."
+    return OpenAIError(400, message, param="prompt", code="invalid_value")
+
+
 def from_fault(fault: Fault, model: str, request_id: str) -> OpenAIError | None:
     """The error a fault script asks for; None when its action is not an error answer."""
     builders: dict[str, Callable[[], OpenAIError]] = {
@@ -162,6 +171,7 @@ def from_fault(fault: Fault, model: str, request_id: str) -> OpenAIError | None:
         "502": bad_gateway,
         "503": lambda: overloaded(fault.argument),
         "moderation": lambda: moderation_blocked(request_id, fault.argument),
+        "odd-message": oddly_worded,
     }
     build = builders.get(fault.action)
     return build() if build else None

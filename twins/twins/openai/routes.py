@@ -19,11 +19,12 @@ from twins.calls import Call
 from twins.faults import Fault, UnknownFaultError
 from twins.openai import errors, limits, models
 from twins.openai.order import ImageOrder, read_order
-from twins.openai.usage import usage
+from twins.openai.usage import odd_usage, usage
 from twins.state import State, Twins
 from twins.wire import DropConnection, NeverAnswer, TruncatedAnswer
 
 NOT_AN_IMAGE = b"This is not an image."
+MEBIBYTE = 1024 * 1024
 
 
 class OpenAIRoute(APIRoute):
@@ -112,7 +113,7 @@ async def _answer(twins: State, call: Call, order: ImageOrder) -> Response:
         fault=action,
         pictures=tuple(hashlib.sha256(picture).hexdigest() for picture in pictures),
     )
-    return _delivery(action, _images_response(order, pictures))
+    return _delivery(action, _images_response(order, pictures, fault))
 
 
 def _refusal(fault: Fault, call: Call) -> Response | None:
@@ -146,8 +147,12 @@ async def _pictures(twins: State, order: ImageOrder, idempotency_key: str | None
     if fault is not None and fault.action == "wrong-size":
         specs = [_resized(spec, fault.argument) for spec in specs]
     if twins.art == "flat" or (fault is not None and fault.action == "flat"):
-        return [flat(spec) for spec in specs]
-    return list(await asyncio.gather(*(twins.studio.picture(spec) for spec in specs)))
+        pictures = [flat(spec) for spec in specs]
+    else:
+        pictures = list(await asyncio.gather(*(twins.studio.picture(spec) for spec in specs)))
+    if fault is not None and fault.action == "padded":
+        pictures = [picture + bytes(int(fault.argument or 1) * MEBIBYTE) for picture in pictures]
+    return pictures
 
 
 def _resized(spec: PictureSpec, size: str | None) -> PictureSpec:
@@ -155,7 +160,8 @@ def _resized(spec: PictureSpec, size: str | None) -> PictureSpec:
     return replace(spec, width=max(width, 1), height=max(height, 1))
 
 
-def _images_response(order: ImageOrder, pictures: list[bytes]) -> JSONResponse:
+def _images_response(order: ImageOrder, pictures: list[bytes], fault: Fault | None) -> JSONResponse:
+    told = odd_usage(order, fault.argument) if fault is not None and fault.action == "odd-usage" else usage(order)
     return JSONResponse(
         {
             "created": int(time.time()),
@@ -164,7 +170,7 @@ def _images_response(order: ImageOrder, pictures: list[bytes]) -> JSONResponse:
             "output_format": order.format,
             "quality": order.quality,
             "size": f"{order.width}x{order.height}",
-            "usage": usage(order),
+            "usage": told,
         }
     )
 
