@@ -131,7 +131,7 @@ def _pictures(timeline: Timeline) -> tuple[Picture, ...]:
     steps = {step.item: step for step in timeline.steps}
     ended = job.finished_at is not None
     pictures = []
-    for item in sorted(steps.keys() | set(range(job.input.get("n", 1)))):
+    for item in sorted(steps.keys() | set(range(job.input["n"] or 1))):
         step = steps.get(item)
         kept = step is not None and (step.stored_at is not None or step.outcome == "delivered")
         failure = None
