@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 
 from gateway.errors import foreign_origin, insufficient_scope, unauthenticated
-from gateway.keys import digest, find_key, prefix_of
+from gateway.keys import Scope, digest, find_key, prefix_of
 from gateway.limits import RateLimiter, address_of
 from gateway.principals import Principal
 from gateway.sessions import COOKIE, signed_in
@@ -35,8 +35,8 @@ class Authenticator:
         self._remember_seconds = remember.total_seconds()
         self._known: dict[bytes, tuple[Principal, float]] = {}
 
-    async def authenticate(self, request: Request) -> Principal:
-        """The caller. Raises Problem 401, 403 or 429."""
+    async def authenticate(self, request: Request, *, to_change: Scope = "write") -> Principal:
+        """The caller; a method that is not safe needs the scope ``to_change``. Raises Problem 401, 403 or 429."""
         key = _bearer(request)
         if key is not None:
             caller = await self._recall(request, key, self.by_key)
@@ -44,7 +44,7 @@ class Authenticator:
                 raise unauthenticated("This API key is not valid: it is unknown, expired or revoked.")
         else:
             caller = await self._by_cookie(request)
-        needed = "read" if request.method in SAFE_METHODS else "write"
+        needed = "read" if request.method in SAFE_METHODS else to_change
         if needed not in caller.scopes:
             raise insufficient_scope(needed)
         request.state.rate_limit = self._accounts.take(caller.account_id)
@@ -126,6 +126,11 @@ async def _authenticate(request: Request) -> Principal:
     return await authenticator.authenticate(request)
 
 
+async def _authenticate_manager(request: Request) -> Principal:
+    authenticator: Authenticator = request.app.state.authenticator
+    return await authenticator.authenticate(request, to_change="manage")
+
+
 async def _limit_address(request: Request) -> None:
     authenticator: Authenticator = request.app.state.authenticator
     authenticator.limit_address(request)
@@ -136,3 +141,6 @@ OpenToAll = Depends(_limit_address)
 
 AccountDep = Annotated[Principal, Depends(_authenticate)]
 """The authenticated customer of a public route."""
+
+ManagerDep = Annotated[Principal, Depends(_authenticate_manager)]
+"""The same of a route that sets what keys may do or spend."""

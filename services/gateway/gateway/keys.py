@@ -22,9 +22,11 @@ from kit.database import ReadSession, WriteSession
 from kit.sql import among
 from shared.ids import new_id
 
-Scope = Literal["read", "write"]
-SCOPES: tuple[Scope, ...] = ("read", "write")
-"""``read`` looks at things, ``write`` makes and changes them."""
+Scope = Literal["read", "write", "manage"]
+SCOPES: tuple[Scope, ...] = ("read", "write", "manage")
+"""``read`` looks at things, ``write`` makes and changes them, ``manage`` sets what keys may do and spend."""
+WORKING_SCOPES: tuple[Scope, ...] = ("read", "write")
+"""Enough for jobs, pictures and payments, and what a key gets that is asked for without naming scopes."""
 
 LIVE = (api_keys.c.revoked_at.is_(None), func.coalesce(api_keys.c.expires_at > func.now(), True))
 """A key has not ended; also true where a statement finds no key at all."""

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from gateway import journal
 from gateway.accounts import get_account
 from gateway.admission import Admission
-from gateway.auth import AccountDep, Authenticator
+from gateway.auth import AccountDep, Authenticator, ManagerDep
 from gateway.bodies import body_of, json_body
 from gateway.errors import api_key_not_found
 from gateway.jobs import get_job, is_complete, is_finished, list_jobs, request_cancel
@@ -198,7 +198,7 @@ def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> 
         "/api-keys", summary="Make an API key", tags=["account"], status_code=201, openapi_extra=body_of(NewKey)
     )
     async def create_api_key(
-        caller: AccountDep, session: WriteDep, request: Annotated[NewKey, json_body(NewKey)], response: Response
+        caller: ManagerDep, session: WriteDep, request: Annotated[NewKey, json_body(NewKey)], response: Response
     ) -> CreatedKey:
         """Makes a key and shows it, once. It may do no more than the key that asks, and ends with it at the latest."""
         expires_at = None
@@ -221,7 +221,7 @@ def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> 
 
     @router.delete("/api-keys/{key_id}", summary="Revoke an API key", tags=["account"], status_code=204)
     async def revoke_api_key(
-        key_id: ApiKeyId, caller: AccountDep, session: WriteDep, *, descendants: DescendantsQuery = False
+        key_id: ApiKeyId, caller: ManagerDep, session: WriteDep, *, descendants: DescendantsQuery = False
     ) -> None:
         """Ends a key at once, and the browser sessions that were opened with it. Ending it again changes nothing."""
         ended = await revoke_key(session, key_id=key_id, account_id=caller.account_id, descendants=descendants)

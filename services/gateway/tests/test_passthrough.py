@@ -82,6 +82,38 @@ def overrides(owner, wrong):
     return {"storage_url": owner.url, "billing_url": owner.url, "publishing_url": wrong.url}
 
 
+class TestScopes:
+    @pytest.fixture
+    async def billing(self, serve):
+        billing = Owner("billing")
+        async with serve(billing.app) as billing.url:
+            yield billing
+
+    @pytest.fixture
+    def overrides(self, billing):
+        return {"billing_url": billing.url}
+
+    @pytest.fixture
+    async def working(self, customer):
+        """What a key may do that was made without naming scopes."""
+        made = await customer.http.post("/v1/api-keys", json={"name": "capped"})
+        return {"Authorization": f"Bearer {made.json()['key']}"}
+
+    @pytest.mark.parametrize("path", ["/v1/spend-limits", "/v1/spend-limits/cap_1", "/v1/portal-sessions"])
+    async def test_a_key_that_does_not_manage_changes_no_limit_of_its_own(self, customer, billing, working, path):
+        refused = await customer.http.post(path, headers=working)
+        reached = list(billing.requests)
+        allowed = await customer.http.post(path)
+
+        assert (refused.status_code, refused.json()["code"], reached) == (403, "insufficient_scope", [])
+        assert refused.json()["needed"] == "manage"
+        assert allowed.status_code == 200
+
+    async def test_it_sees_the_limits_and_works(self, customer, working):
+        assert (await customer.http.get("/v1/spend-limits", headers=working)).status_code == 200
+        assert (await customer.http.post("/v1/quotes", headers=working)).status_code == 200
+
+
 class TestIdentity:
     async def test_the_owner_learns_who_asks_and_no_credential_leaks(self, customer, owner):
         customer.http.cookies.set("atelier_session", "stolen")
