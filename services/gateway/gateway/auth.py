@@ -107,7 +107,10 @@ class Authenticator:
 
 def is_same_origin(request: Request) -> bool:
     """Whether a browser says that our own page sent this request."""
-    origin = urlsplit(request.headers.get("Origin", "")).netloc
+    try:
+        origin = urlsplit(request.headers.get("Origin", "")).netloc
+    except ValueError:  # no browser sends such a one
+        return False
     return bool(origin) and origin == request.headers.get("Host")
 
 
