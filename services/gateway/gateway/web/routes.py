@@ -9,6 +9,7 @@ from gateway import journal, timeline
 from gateway.accounts import Account
 from gateway.auth import OpenToAll
 from gateway.jobs import get_job, is_complete, list_jobs
+from gateway.retention import KEEP_JOURNAL
 from gateway.sessions import COOKIE, signed_in
 from gateway.web import lanes, wording
 from gateway.web.pages import Pages
@@ -97,6 +98,7 @@ def make_router(pages: Pages) -> APIRouter:
             job=job,
             story=story,
             live=not is_complete(row),
+            kept_days=KEEP_JOURNAL.days,
             titles={moment.event.seq: moment.title for moment in story.moments},
             statuses=wording.STATUSES,
             services=lanes.SERVICES,
