@@ -47,8 +47,12 @@ class Authenticator:
         needed = "read" if request.method in SAFE_METHODS else to_change
         if needed not in caller.scopes:
             raise insufficient_scope(needed)
-        request.state.rate_limit = self._accounts.take(caller.account_id)
+        self.limit_account(request, caller)
         return caller
+
+    def limit_account(self, request: Request, caller: Principal) -> None:
+        """Count a request of somebody who is known; the answer tells what is left. Raises Problem 429."""
+        request.state.rate_limit = self._accounts.take(caller.account_id)
 
     def limit_address(self, request: Request) -> None:
         """Count a request of somebody who is not known, or not yet. Raises Problem 429."""

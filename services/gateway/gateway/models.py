@@ -38,6 +38,7 @@ accounts = Table(
     Column("id", Text, primary_key=True),
     Column("email", Text, nullable=False, unique=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("sign_in_told_at", DateTime(timezone=True), nullable=True),
 )
 
 # Keys of accounts. Only the SHA-256 of a key's random secret is kept.

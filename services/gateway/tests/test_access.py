@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
-from gateway.accounts import register
+from gateway.accounts import SIGN_INS_TOLD_EVERY, register
 from gateway.errors import EmailInUseError
 from gateway.keys import create_key, digest
-from gateway.models import api_keys, browser_sessions
+from gateway.models import accounts, api_keys, browser_sessions
 from gateway.sessions import COOKIE, create_session, create_ticket, end_session, redeem_ticket, signed_in
 from kit.testing import emitted
 from shared.events import AccountRegistered, AccountSignedIn
@@ -318,7 +318,7 @@ class TestSessions:
 
 
 class TestSigningIn:
-    """Everyone who signs in is told, in the transaction that opens the session."""
+    """Who signs in is told, in the transaction that opens the session."""
 
     @pytest.fixture
     def sign_ins(self, gateway):
@@ -343,6 +343,21 @@ class TestSigningIn:
         await customer.http.post("/enter", data={"api_key": customer.key}, headers={"Origin": "http://gateway.test"})
 
         assert [event.account_id for event in await sign_ins()] == [customer.account_id]
+
+    async def test_signing_in_again_and_again_is_told_once_an_hour(self, gateway, customer, sign_ins):
+        async def sign_in():
+            async with gateway.db.write() as session:
+                await create_session(session, account_id=customer.account_id)
+
+        for _ in range(3):
+            await sign_in()
+        assert len(await sign_ins()) == 1
+
+        async with gateway.db.write() as session:
+            await session.execute(update(accounts).values(sign_in_told_at=func.now() - SIGN_INS_TOLD_EVERY))
+        for _ in range(2):
+            await sign_in()
+        assert len(await sign_ins()) == 2
 
     async def test_neither_a_wrong_key_nor_a_request_by_api_key_signs_in(self, customer, sign_ins):
         await customer.http.post("/enter", data={"api_key": "atl_x"}, headers={"Origin": "http://gateway.test"})

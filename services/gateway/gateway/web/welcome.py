@@ -52,6 +52,7 @@ def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenti
         caller = await authenticator.by_key(form.get("api_key", "").strip())
         if caller is None:
             return welcome(pages, return_to=return_to, error=UNKNOWN_KEY, status=401)
+        authenticator.limit_account(request, caller)
         if not caller.scopes.issuperset(WORKING_SCOPES):
             return welcome(pages, return_to=return_to, error=LESSER_KEY, status=403)
         response = RedirectResponse(return_to if OWN_PAGE.fullmatch(return_to) else "/", SEE_OTHER)
