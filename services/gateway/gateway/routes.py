@@ -22,6 +22,7 @@ from kit.database import after_commit
 from kit.http import ReadDep, WriteDep
 from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
 from shared.ids import ApiKeyId, JobId
+from shared.jobs import JOB_INPUTS
 
 MAX_WAIT_SECONDS = 60
 MAX_SEQ = 2**31 - 1
@@ -38,7 +39,9 @@ PreferHeader = Annotated[
     Header(alias="Prefer", max_length=200, description="`wait=N`: answer when the job has ended, after N <= 60 s."),
 ]
 StatusQuery = Annotated[Status | None, Query(description="Only jobs in this status.")]
-KindQuery = Annotated[str | None, Query(pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="Only jobs of this kind.")]
+KindQuery = Annotated[
+    str | None, Query(json_schema_extra={"enum": list(JOB_INPUTS)}, description="Only jobs of this kind.")
+]
 AfterQuery = Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="Only events behind this `seq`.")]
 DescendantsQuery = Annotated[
     bool, Query(description="Also end all keys that were made with this one, directly or through others.")
