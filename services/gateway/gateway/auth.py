@@ -50,6 +50,12 @@ class Authenticator:
         self.limit_account(request, caller)
         return caller
 
+    async def is_still_valid(self, request: Request) -> bool:
+        """Whether the credentials of a request that was let in and goes on have not ended since."""
+        key = _bearer(request)
+        token, find = (request.cookies[COOKIE], self._by_session) if key is None else (key, self.by_key)
+        return (self._remembered(token) or await self._look_up(token, find)) is not None
+
     def limit_account(self, request: Request, caller: Principal) -> None:
         """Count a request of somebody who is known; the answer tells what is left. Raises Problem 429."""
         request.state.rate_limit = self._accounts.take(caller.account_id)
@@ -80,13 +86,21 @@ class Authenticator:
     async def _recall(
         self, request: Request, token: str, find: Callable[[str], Awaitable[Principal | None]]
     ) -> Principal | None:
-        remembered = self._known.get(digest(token))
-        if remembered is not None and remembered[1] > time.monotonic():
-            return remembered[0]
+        if (remembered := self._remembered(token)) is not None:
+            return remembered
         self.limit_address(request)
-        caller = await find(token)
+        caller = await self._look_up(token, find)
         if caller is not None:
             self._addresses.give_back(address_of(request))  # behind it may be a product with thousands of customers
+        return caller
+
+    def _remembered(self, token: str) -> Principal | None:
+        caller, until = self._known.get(digest(token), (None, 0.0))
+        return caller if until > time.monotonic() else None
+
+    async def _look_up(self, token: str, find: Callable[[str], Awaitable[Principal | None]]) -> Principal | None:
+        caller = await find(token)
+        if caller is not None:
             if len(self._known) >= MAX_REMEMBERED:
                 self._known.clear()
             self._known[digest(token)] = caller, time.monotonic() + self._remember_seconds

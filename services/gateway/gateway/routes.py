@@ -2,9 +2,10 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from gateway import journal
@@ -90,13 +91,13 @@ ENDED: Responses = {409: {"description": "The job has ended already."}}
 def make_router(admission: Admission, streams: Streams, authenticator: Authenticator, *, max_keys: int) -> APIRouter:
     """Gateway's own routes."""
     router = APIRouter(prefix="/v1")
-    _add_jobs(router, admission, streams)
+    _add_jobs(router, admission, streams, authenticator)
     _add_account(router)
     _add_keys(router, authenticator, most=max_keys)
     return router
 
 
-def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None:
+def _add_jobs(router: APIRouter, admission: Admission, streams: Streams, authenticator: Authenticator) -> None:
     @router.post(
         "/jobs",
         summary="Ask for a job",
@@ -168,8 +169,10 @@ def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None
         responses=STREAM,
     )
     async def follow_job(
+        *,
         job_id: JobId,
         caller: AccountDep,
+        request: Request,
         session: ReadDep,
         after: AfterQuery = None,
         last_event_id: LastEventHeader = None,
@@ -179,7 +182,8 @@ def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None
         seen = next((seq for seq in (last_event_id, after) if seq is not None), 0)
         if is_complete(row) and seen >= (await journal.last_seqs(session, [job_id]))[job_id]:
             return Response(status_code=204)
-        return streams.open(account_id=caller.account_id, job_id=job_id, after=seen)
+        is_allowed = partial(authenticator.is_still_valid, request)
+        return streams.open(account_id=caller.account_id, job_id=job_id, after=seen, is_allowed=is_allowed)
 
 
 def _add_account(router: APIRouter) -> None:
