@@ -19,8 +19,11 @@ from gateway.keys import create_key_for, list_keys, revoke_key
 from gateway.schemas import CreatedKey, JobView, Key, Me, NewJob, NewKey, Status, Timeline
 from gateway.stream import Streams
 from gateway.timeline import tell
+from kit import idempotency
 from kit.database import after_commit
 from kit.http import ReadDep, WriteDep
+from kit.idempotency import Fingerprint
+from kit.identity import Caller
 from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
 from shared.ids import ApiKeyId, JobId
 from shared.jobs import JOB_INPUTS
@@ -34,6 +37,13 @@ Responses = dict[int | str, dict[str, Any]]
 KeyHeader = Annotated[
     str | None,
     Header(alias="Idempotency-Key", description="The same key and body return the first answer again, for 7 days."),
+]
+OnceHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="The same key and body make no second API key, for 7 days: the answer is 409 with `api_key_id`.",
+    ),
 ]
 PreferHeader = Annotated[
     str | None,
@@ -85,6 +95,7 @@ STREAM: Responses = {
     },
     204: {"description": "There is nothing behind `after` and nothing more can come."},
 }
+MADE: Responses = {409: {"description": "A request with the same Idempotency-Key has made the key, or another one."}}
 ENDED: Responses = {409: {"description": "The job has ended already."}}
 
 
@@ -202,17 +213,32 @@ def _add_account(router: APIRouter) -> None:
 
 def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> None:
     @router.post(
-        "/api-keys", summary="Make an API key", tags=["account"], status_code=201, openapi_extra=body_of(NewKey)
+        "/api-keys",
+        summary="Make an API key",
+        tags=["account"],
+        status_code=201,
+        responses=MADE,
+        openapi_extra=body_of(NewKey),
     )
     async def create_api_key(
-        caller: ManagerDep, session: WriteDep, request: Annotated[NewKey, json_body(NewKey)], response: Response
+        caller: ManagerDep,
+        session: WriteDep,
+        request: Annotated[NewKey, json_body(NewKey)],
+        response: Response,
+        idempotency_key: OnceHeader = None,
     ) -> CreatedKey:
         """Makes a key and shows it, once. It may do no more than the key that asks, and ends with it at the latest."""
         expires_at = None
         if request.expires_in_days is not None:
             expires_at = datetime.now(UTC) + timedelta(days=request.expires_in_days)
         made = await create_key_for(
-            session, caller, name=request.name, scopes=request.scopes, expires_at=expires_at, most=most
+            session,
+            caller,
+            name=request.name,
+            scopes=request.scopes,
+            expires_at=expires_at,
+            most=most,
+            use=_use_of(caller, request, idempotency_key),
         )
         response.headers["Cache-Control"] = "no-store"
         return CreatedKey.of(made.row, key=made.secret)
@@ -235,6 +261,14 @@ def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> 
         if not ended:
             raise api_key_not_found()
         after_commit(session, lambda: authenticator.forget(*ended))
+
+
+def _use_of(caller: Caller, request: NewKey, key: str | None) -> Fingerprint | None:
+    """The use of an idempotency key. Raises Problem 422 when it is none."""
+    if key is None:
+        return None
+    body = request.model_dump(mode="json")
+    return idempotency.fingerprint(account_id=caller.account_id, operation="create_api_key", key=key, body=body)
 
 
 def wait_of(prefer: str | None) -> int | None:

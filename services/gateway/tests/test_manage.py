@@ -5,11 +5,12 @@ from importlib.util import module_from_spec, spec_from_file_location
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from gateway.keys import create_key
 from gateway.models import api_keys
 from gateway.sessions import create_session
+from kit.tables import idempotency_keys
 
 
 def bearer(key):
@@ -51,6 +52,32 @@ class TestManage:
         answer = await browser.post("/v1/api-keys", json={"name": "uncapped"})
 
         assert (answer.status_code, answer.json()["needed"]) == (403, "manage")
+
+
+class TestAskedTwice:
+    """The answer to a request for a key may get lost; the key cannot be shown again."""
+
+    async def test_no_second_key_is_made_and_the_first_can_be_ended(self, gateway, customer, rows_of):
+        once = {"Idempotency-Key": "deploy-7"}
+        first = await customer.http.post("/v1/api-keys", json={"name": "ci"}, headers=once)
+        again = await customer.http.post("/v1/api-keys", json={"name": "ci"}, headers=once)
+        other = await customer.http.post("/v1/api-keys", json={"name": "other"}, headers=once)
+
+        assert (again.status_code, again.json()["code"]) == (409, "api_key_already_made")
+        assert again.json()["api_key_id"] == first.json()["id"]
+        assert first.json()["key"] not in again.text
+        assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+        assert len(await rows_of("api_keys")) == 2
+        async with gateway.db.read() as session:
+            assert (await session.execute(select(idempotency_keys.c.response))).scalars().all() == [
+                {"id": first.json()["id"]}
+            ]
+
+    async def test_a_request_that_was_refused_uses_up_no_key(self, customer):
+        once = {"Idempotency-Key": "deploy-8"}
+        await customer.http.post("/v1/api-keys", json={"name": "ci", "scopes": ["root"]}, headers=once)
+
+        assert (await customer.http.post("/v1/api-keys", json={"name": "ci"}, headers=once)).status_code == 201
 
 
 class TestMigration:
