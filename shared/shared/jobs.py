@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StringConstraints, field_validator
 
-SIGNING_KEY_FORM = r"^whsec_[A-Za-z0-9+/]{32,86}={0,2}$"
-"""Standard Webhooks: base64 of 24 to 64 bytes behind ``whsec_``."""
+SIGNING_KEY_FORM = r"^whsec_(?:[A-Za-z0-9+/]{4}){8,20}(?:[A-Za-z0-9+/]{2,4}|[A-Za-z0-9+/]{6})?={0,2}$"
+"""Standard Webhooks: base64 of 24 to 64 bytes behind ``whsec_``, padded or not; one character more than whole groups
+of four stands for nothing, and no decoder takes it."""
 
 ImageSize = Literal["1024x1024", "1792x1024", "1024x1792"]
 ImageQuality = Literal["standard", "hd"]

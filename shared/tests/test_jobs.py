@@ -73,7 +73,15 @@ class TestKinds:
 
 
 class TestDeliver:
-    @pytest.mark.parametrize("secret", [None, f"whsec_{'a' * 32}", f"whsec_{'A+/9' * 21}", f"whsec_{'a' * 42}=="])
+    @pytest.mark.parametrize(
+        "secret",
+        [
+            None,
+            f"whsec_{'a' * 42}==",
+            f"whsec_{'A+/9' * 21}",
+            *(f"whsec_{'a' * length}" for length in range(32, 87) if length % 4 != 1),
+        ],
+    )
     def test_a_webhook_may_bring_its_signing_secret(self, secret: str | None) -> None:
         target = WebhookTarget.model_validate({"url": "https://example.com/hook", "secret": secret})
         assert Deliver(webhook=target).webhook.secret == secret
@@ -91,6 +99,8 @@ class TestDeliver:
             {"url": "https://example.com:0/hook"},
             {"url": "https://example.com", "secret": "whsec_short"},
             {"url": "https://example.com", "secret": f"whsec_{'a' * 87}"},
+            *({"url": "https://example.com", "secret": f"whsec_{'a' * length}"} for length in range(33, 87, 4)),
+            {"url": "https://example.com", "secret": f"whsec_{'a' * 33}==="},
             {"url": "https://example.com", "secret": "a" * 38},
             {"url": "https://example.com", "method": "PUT"},
         ],

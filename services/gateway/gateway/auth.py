@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 
 from gateway.errors import foreign_origin, insufficient_scope, unauthenticated
-from gateway.keys import digest, find_key, prefix_of
+from gateway.keys import Scope, digest, find_key, prefix_of
 from gateway.limits import RateLimiter, address_of
 from gateway.principals import Principal
 from gateway.sessions import COOKIE, signed_in
@@ -35,8 +35,8 @@ class Authenticator:
         self._remember_seconds = remember.total_seconds()
         self._known: dict[bytes, tuple[Principal, float]] = {}
 
-    async def authenticate(self, request: Request) -> Principal:
-        """The caller. Raises Problem 401, 403 or 429."""
+    async def authenticate(self, request: Request, *, to_change: Scope = "write") -> Principal:
+        """The caller; a method that is not safe needs the scope ``to_change``. Raises Problem 401, 403 or 429."""
         key = _bearer(request)
         if key is not None:
             caller = await self._recall(request, key, self.by_key)
@@ -44,11 +44,21 @@ class Authenticator:
                 raise unauthenticated("This API key is not valid: it is unknown, expired or revoked.")
         else:
             caller = await self._by_cookie(request)
-        needed = "read" if request.method in SAFE_METHODS else "write"
+        needed = "read" if request.method in SAFE_METHODS else to_change
         if needed not in caller.scopes:
             raise insufficient_scope(needed)
-        request.state.rate_limit = self._accounts.take(caller.account_id)
+        self.limit_account(request, caller)
         return caller
+
+    async def is_still_valid(self, request: Request) -> bool:
+        """Whether the credentials of a request that was let in and goes on have not ended since."""
+        key = _bearer(request)
+        token, find = (request.cookies[COOKIE], self._by_session) if key is None else (key, self.by_key)
+        return (self._remembered(token) or await self._look_up(token, find)) is not None
+
+    def limit_account(self, request: Request, caller: Principal) -> None:
+        """Count a request of somebody who is known; the answer tells what is left. Raises Problem 429."""
+        request.state.rate_limit = self._accounts.take(caller.account_id)
 
     def limit_address(self, request: Request) -> None:
         """Count a request of somebody who is not known, or not yet. Raises Problem 429."""
@@ -76,13 +86,21 @@ class Authenticator:
     async def _recall(
         self, request: Request, token: str, find: Callable[[str], Awaitable[Principal | None]]
     ) -> Principal | None:
-        remembered = self._known.get(digest(token))
-        if remembered is not None and remembered[1] > time.monotonic():
-            return remembered[0]
+        if (remembered := self._remembered(token)) is not None:
+            return remembered
         self.limit_address(request)
-        caller = await find(token)
+        caller = await self._look_up(token, find)
         if caller is not None:
             self._addresses.give_back(address_of(request))  # behind it may be a product with thousands of customers
+        return caller
+
+    def _remembered(self, token: str) -> Principal | None:
+        caller, until = self._known.get(digest(token), (None, 0.0))
+        return caller if until > time.monotonic() else None
+
+    async def _look_up(self, token: str, find: Callable[[str], Awaitable[Principal | None]]) -> Principal | None:
+        caller = await find(token)
+        if caller is not None:
             if len(self._known) >= MAX_REMEMBERED:
                 self._known.clear()
             self._known[digest(token)] = caller, time.monotonic() + self._remember_seconds
@@ -107,7 +125,10 @@ class Authenticator:
 
 def is_same_origin(request: Request) -> bool:
     """Whether a browser says that our own page sent this request."""
-    origin = urlsplit(request.headers.get("Origin", "")).netloc
+    try:
+        origin = urlsplit(request.headers.get("Origin", "")).netloc
+    except ValueError:  # no browser sends such a one
+        return False
     return bool(origin) and origin == request.headers.get("Host")
 
 
@@ -126,6 +147,11 @@ async def _authenticate(request: Request) -> Principal:
     return await authenticator.authenticate(request)
 
 
+async def _authenticate_manager(request: Request) -> Principal:
+    authenticator: Authenticator = request.app.state.authenticator
+    return await authenticator.authenticate(request, to_change="manage")
+
+
 async def _limit_address(request: Request) -> None:
     authenticator: Authenticator = request.app.state.authenticator
     authenticator.limit_address(request)
@@ -136,3 +162,6 @@ OpenToAll = Depends(_limit_address)
 
 AccountDep = Annotated[Principal, Depends(_authenticate)]
 """The authenticated customer of a public route."""
+
+ManagerDep = Annotated[Principal, Depends(_authenticate_manager)]
+"""The same of a route that sets what keys may do or spend."""

@@ -152,6 +152,17 @@ def job_already_finished(status: str) -> Problem:
     return Problem(409, "job_already_finished", f"The job has ended already: {status}.", status_of_job=status)
 
 
+def api_key_already_made(key_id: str) -> Problem:
+    """409: an earlier request with the same Idempotency-Key made the key; nobody can show it again."""
+    return Problem(
+        409,
+        "api_key_already_made",
+        "An earlier request with this Idempotency-Key has made the key, and a key is shown once only. If its answer was"
+        " lost, revoke that key and make another with a new Idempotency-Key.",
+        api_key_id=key_id,
+    )
+
+
 def api_key_not_found() -> Problem:
     """404: the caller has no such key."""
     return Problem(404, "api_key_not_found", "You have no API key with this id.")

@@ -6,11 +6,12 @@ from typing import Any
 from sqlalchemy import select, update
 
 from gateway import journal
-from gateway.errors import job_already_finished, job_not_found
+from gateway.errors import job_already_finished, job_not_found, unknown_kind
 from gateway.models import TERMINAL, jobs
 from kit import outbox
 from kit.database import ReadSession, WriteSession
 from shared.events import JobCancelRequested
+from shared.jobs import JOB_INPUTS
 
 
 async def get_job(session: ReadSession | WriteSession, *, account_id: str, job_id: str) -> Any:
@@ -25,7 +26,9 @@ async def get_job(session: ReadSession | WriteSession, *, account_id: str, job_i
 async def list_jobs(
     session: ReadSession, *, account_id: str, status: str | None, kind: str | None, before: str | None, limit: int
 ) -> list[Any]:
-    """Rows of an account's jobs, newest first."""
+    """Rows of an account's jobs, newest first. Raises Problem 422 for a kind that nobody makes."""
+    if kind is not None and kind not in JOB_INPUTS:  # the whole history would be searched in vain
+        raise unknown_kind(list(JOB_INPUTS))
     query = select(jobs).where(jobs.c.account_id == account_id).order_by(jobs.c.id.desc()).limit(limit)
     if status is not None:
         query = query.where(jobs.c.status == status)

@@ -15,16 +15,20 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, func, insert, select, update
 
-from gateway.errors import insufficient_scope, too_many_keys, unauthenticated
+from gateway.errors import api_key_already_made, insufficient_scope, too_many_keys, unauthenticated
 from gateway.models import accounts, api_keys
 from gateway.principals import Principal
+from kit import idempotency
 from kit.database import ReadSession, WriteSession
+from kit.idempotency import Fingerprint
 from kit.sql import among
 from shared.ids import new_id
 
-Scope = Literal["read", "write"]
-SCOPES: tuple[Scope, ...] = ("read", "write")
-"""``read`` looks at things, ``write`` makes and changes them."""
+Scope = Literal["read", "write", "manage"]
+SCOPES: tuple[Scope, ...] = ("read", "write", "manage")
+"""``read`` looks at things, ``write`` makes and changes them, ``manage`` sets what keys may do and spend."""
+WORKING_SCOPES: tuple[Scope, ...] = ("read", "write")
+"""Enough for jobs, pictures and payments, and what a key gets that is asked for without naming scopes."""
 
 LIVE = (api_keys.c.revoked_at.is_(None), func.coalesce(api_keys.c.expires_at > func.now(), True))
 """A key has not ended; also true where a statement finds no key at all."""
@@ -107,18 +111,21 @@ async def create_key_for(
     scopes: Iterable[Scope],
     expires_at: datetime | None,
     most: int,
+    use: Fingerprint | None = None,
 ) -> NewKey:
     """Make a key for a caller, within the caller's own scopes and lifetime; an account may have ``most``.
 
-    Raises Problem 401, 403 or 429.
+    Raises Problem 401, 403 or 429, and 409 when ``use`` of an idempotency key is not its first: a key is shown once.
     """
+    if use is not None and (earlier := await idempotency.claim(session, use)) is not None:
+        raise api_key_already_made(earlier["id"])
     allowed = [scope for scope in scopes if scope in principal.scopes]
     if not allowed:
         raise insufficient_scope(min(scopes))
     await _lock_maker(session, principal)
     await _count(session, principal.account_id, most=most)
     ends = [end for end in (expires_at, principal.expires_at) if end is not None]
-    return await create_key(
+    made = await create_key(
         session,
         account_id=principal.account_id,
         name=name,
@@ -126,6 +133,9 @@ async def create_key_for(
         expires_at=min(ends, default=None),
         made_by=principal.api_key_id,
     )
+    if use is not None:
+        await idempotency.store(session, use, {"id": made.row.id})
+    return made
 
 
 async def _lock_maker(session: WriteSession, principal: Principal) -> None:

@@ -38,6 +38,7 @@ accounts = Table(
     Column("id", Text, primary_key=True),
     Column("email", Text, nullable=False, unique=True),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("sign_in_told_at", DateTime(timezone=True), nullable=True),
 )
 
 # Keys of accounts. Only the SHA-256 of a key's random secret is kept.
@@ -125,6 +126,7 @@ jobs = Table(
     one_of("delivery", DELIVERY_STATES, name="jobs_delivery"),
     CheckConstraint("(rank = 2) = (finished_at IS NOT NULL)", name="jobs_finished"),
     Index("jobs_account", "account_id", "id"),
+    Index("jobs_account_status", "account_id", "status", "id"),
     Index("jobs_created", "created_at", postgresql_using="brin"),
     Index("jobs_open", "deadline", postgresql_where=text("finished_at IS NULL")),
 )

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
+from gateway.auth import SAFE_METHODS
 from gateway.owners import Owner, OwnerClient
 from gateway.schemas import NewJob, NewKey
 from gateway.sessions import COOKIE
@@ -30,6 +31,8 @@ RETRY_SECONDS = 5.0
 FETCH_TIMEOUT_SECONDS = 2.0
 
 Document = dict[str, Any]
+
+NEEDS_MANAGE = "The credentials do not allow this: they need the scope `manage`."
 
 _REF = "#/components/schemas/{model}"
 _SECURITY_SCHEMES = {
@@ -114,10 +117,17 @@ class PublicApi:
 
     def _merge(self, app: FastAPI) -> Document:
         merged = _frame(app)
-        _add(merged, app.openapi(), paths=("/v1",), service="gateway")
+        _add(merged, app.openapi(), paths=("/v1",), service="gateway", managed=("/v1/api-keys",))
         for owner in self._owners:
             if (known := self._known.get(owner.name)) is not None:
-                _add(merged, known, paths=owner.paths, service=owner.name, open_to_all=owner.open_to_all)
+                _add(
+                    merged,
+                    known,
+                    paths=owner.paths,
+                    service=owner.name,
+                    open_to_all=owner.open_to_all,
+                    managed=owner.managed,
+                )
         return merged
 
     async def _refresh(self, owner: Owner) -> None:
@@ -149,7 +159,13 @@ def _frame(app: FastAPI) -> Document:
 
 
 def _add(
-    merged: Document, document: Document, *, paths: tuple[str, ...], service: str, open_to_all: tuple[str, ...] = ()
+    merged: Document,
+    document: Document,
+    *,
+    paths: tuple[str, ...],
+    service: str,
+    open_to_all: tuple[str, ...] = (),
+    managed: tuple[str, ...] = (),
 ) -> None:
     """Add the public paths of one service's document, with the schemas they need."""
     source = copy.deepcopy(document)
@@ -157,6 +173,8 @@ def _add(
     for path, item in public.items():
         for method, operation in item.items():
             _finish(operation, path=path, method=method, needs_credentials=path not in open_to_all)
+            if method.upper() not in SAFE_METHODS and _is_under(path, managed):
+                operation["responses"]["403"]["description"] = NEEDS_MANAGE
     _make_ids_unique(merged, public, service)
     schemas = source.get("components", {}).get("schemas", {})
     _add_schemas(merged, public, schemas, service)

@@ -28,18 +28,28 @@ BILLING_PATHS = (
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A service, and the public paths that it serves; ``open_to_all`` of them need no credentials."""
+    """A service, and the public paths that it serves.
+
+    ``open_to_all`` of them need no credentials; changes under those that are ``managed`` need the scope ``manage``.
+    """
 
     name: str
     url: str
     paths: tuple[str, ...]
     open_to_all: tuple[str, ...] = ()
+    managed: tuple[str, ...] = ()
 
 
 def owners(settings: GatewaySettings) -> tuple[Owner, ...]:
     """Who serves what."""
     return (
-        Owner("billing", settings.billing_url, BILLING_PATHS, open_to_all=("/v1/prices", "/v1/offers")),
+        Owner(
+            "billing",
+            settings.billing_url,
+            BILLING_PATHS,
+            open_to_all=("/v1/prices", "/v1/offers"),
+            managed=("/v1/spend-limits", "/v1/portal-sessions"),
+        ),
         Owner("generation", settings.generation_url, ("/v1/models",)),
         Owner("storage", settings.storage_url, ("/v1/assets", "/v1/uploads")),
         Owner("publishing", settings.publishing_url, ("/v1/deliveries", "/v1/webhook-secret")),

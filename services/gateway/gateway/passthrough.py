@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from gateway.auth import Authenticator
 from gateway.errors import service_unavailable
+from gateway.keys import Scope
 from gateway.owners import Owner, OwnerClient
 from kit.identity import Caller
 from kit.problems import Problem
@@ -62,7 +63,8 @@ def make_router(owners: tuple[Owner, ...], client: OwnerClient) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for owner in owners:
         for path in owner.paths:
-            endpoint = _Endpoint(owner, client, needs_caller=path not in owner.open_to_all)
+            to_change: Scope = "manage" if path in owner.managed else "write"
+            endpoint = _Endpoint(owner, client, needs_caller=path not in owner.open_to_all, to_change=to_change)
             router.add_api_route(path, endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}")
             router.add_api_route(path + "/{rest:path}", endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}/")
     return router
@@ -71,10 +73,11 @@ def make_router(owners: tuple[Owner, ...], client: OwnerClient) -> APIRouter:
 class _Endpoint:
     """Passes requests on to one service."""
 
-    def __init__(self, owner: Owner, client: OwnerClient, *, needs_caller: bool) -> None:
+    def __init__(self, owner: Owner, client: OwnerClient, *, needs_caller: bool, to_change: Scope) -> None:
         self._owner = owner
         self._client = client
         self._needs_caller = needs_caller
+        self._to_change: Scope = to_change
 
     async def pass_on(self, request: Request) -> Response:
         caller = await self._caller(request)
@@ -105,7 +108,7 @@ class _Endpoint:
         if not self._needs_caller:
             authenticator.limit_address(request)
             return None
-        return await authenticator.authenticate(request)
+        return await authenticator.authenticate(request, to_change=self._to_change)
 
 
 def _target(request: Request) -> tuple[str, bytes]:

@@ -2,15 +2,16 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from gateway import journal
 from gateway.accounts import get_account
 from gateway.admission import Admission
-from gateway.auth import AccountDep, Authenticator
+from gateway.auth import AccountDep, Authenticator, ManagerDep
 from gateway.bodies import body_of, json_body
 from gateway.errors import api_key_not_found
 from gateway.jobs import get_job, is_complete, is_finished, list_jobs, request_cancel
@@ -18,10 +19,14 @@ from gateway.keys import create_key_for, list_keys, revoke_key
 from gateway.schemas import CreatedKey, JobView, Key, Me, NewJob, NewKey, Status, Timeline
 from gateway.stream import Streams
 from gateway.timeline import tell
+from kit import idempotency
 from kit.database import after_commit
 from kit.http import ReadDep, WriteDep
+from kit.idempotency import Fingerprint
+from kit.identity import Caller
 from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
 from shared.ids import ApiKeyId, JobId
+from shared.jobs import JOB_INPUTS
 
 MAX_WAIT_SECONDS = 60
 MAX_SEQ = 2**31 - 1
@@ -33,12 +38,21 @@ KeyHeader = Annotated[
     str | None,
     Header(alias="Idempotency-Key", description="The same key and body return the first answer again, for 7 days."),
 ]
+OnceHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="The same key and body make no second API key, for 7 days: the answer is 409 with `api_key_id`.",
+    ),
+]
 PreferHeader = Annotated[
     str | None,
     Header(alias="Prefer", max_length=200, description="`wait=N`: answer when the job has ended, after N <= 60 s."),
 ]
 StatusQuery = Annotated[Status | None, Query(description="Only jobs in this status.")]
-KindQuery = Annotated[str | None, Query(pattern=r"^[a-z][a-z0-9_-]{0,39}$", description="Only jobs of this kind.")]
+KindQuery = Annotated[
+    str | None, Query(json_schema_extra={"enum": list(JOB_INPUTS)}, description="Only jobs of this kind.")
+]
 AfterQuery = Annotated[int | None, Query(ge=0, le=MAX_SEQ, description="Only events behind this `seq`.")]
 DescendantsQuery = Annotated[
     bool, Query(description="Also end all keys that were made with this one, directly or through others.")
@@ -81,19 +95,20 @@ STREAM: Responses = {
     },
     204: {"description": "There is nothing behind `after` and nothing more can come."},
 }
+MADE: Responses = {409: {"description": "A request with the same Idempotency-Key has made the key, or another one."}}
 ENDED: Responses = {409: {"description": "The job has ended already."}}
 
 
 def make_router(admission: Admission, streams: Streams, authenticator: Authenticator, *, max_keys: int) -> APIRouter:
     """Gateway's own routes."""
     router = APIRouter(prefix="/v1")
-    _add_jobs(router, admission, streams)
+    _add_jobs(router, admission, streams, authenticator)
     _add_account(router)
     _add_keys(router, authenticator, most=max_keys)
     return router
 
 
-def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None:
+def _add_jobs(router: APIRouter, admission: Admission, streams: Streams, authenticator: Authenticator) -> None:
     @router.post(
         "/jobs",
         summary="Ask for a job",
@@ -165,8 +180,10 @@ def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None
         responses=STREAM,
     )
     async def follow_job(
+        *,
         job_id: JobId,
         caller: AccountDep,
+        request: Request,
         session: ReadDep,
         after: AfterQuery = None,
         last_event_id: LastEventHeader = None,
@@ -176,7 +193,8 @@ def _add_jobs(router: APIRouter, admission: Admission, streams: Streams) -> None
         seen = next((seq for seq in (last_event_id, after) if seq is not None), 0)
         if is_complete(row) and seen >= (await journal.last_seqs(session, [job_id]))[job_id]:
             return Response(status_code=204)
-        return streams.open(account_id=caller.account_id, job_id=job_id, after=seen)
+        is_allowed = partial(authenticator.is_still_valid, request)
+        return streams.open(account_id=caller.account_id, job_id=job_id, after=seen, is_allowed=is_allowed)
 
 
 def _add_account(router: APIRouter) -> None:
@@ -195,17 +213,32 @@ def _add_account(router: APIRouter) -> None:
 
 def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> None:
     @router.post(
-        "/api-keys", summary="Make an API key", tags=["account"], status_code=201, openapi_extra=body_of(NewKey)
+        "/api-keys",
+        summary="Make an API key",
+        tags=["account"],
+        status_code=201,
+        responses=MADE,
+        openapi_extra=body_of(NewKey),
     )
     async def create_api_key(
-        caller: AccountDep, session: WriteDep, request: Annotated[NewKey, json_body(NewKey)], response: Response
+        caller: ManagerDep,
+        session: WriteDep,
+        request: Annotated[NewKey, json_body(NewKey)],
+        response: Response,
+        idempotency_key: OnceHeader = None,
     ) -> CreatedKey:
         """Makes a key and shows it, once. It may do no more than the key that asks, and ends with it at the latest."""
         expires_at = None
         if request.expires_in_days is not None:
             expires_at = datetime.now(UTC) + timedelta(days=request.expires_in_days)
         made = await create_key_for(
-            session, caller, name=request.name, scopes=request.scopes, expires_at=expires_at, most=most
+            session,
+            caller,
+            name=request.name,
+            scopes=request.scopes,
+            expires_at=expires_at,
+            most=most,
+            use=_use_of(caller, request, idempotency_key),
         )
         response.headers["Cache-Control"] = "no-store"
         return CreatedKey.of(made.row, key=made.secret)
@@ -221,13 +254,21 @@ def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> 
 
     @router.delete("/api-keys/{key_id}", summary="Revoke an API key", tags=["account"], status_code=204)
     async def revoke_api_key(
-        key_id: ApiKeyId, caller: AccountDep, session: WriteDep, *, descendants: DescendantsQuery = False
+        key_id: ApiKeyId, caller: ManagerDep, session: WriteDep, *, descendants: DescendantsQuery = False
     ) -> None:
         """Ends a key at once, and the browser sessions that were opened with it. Ending it again changes nothing."""
         ended = await revoke_key(session, key_id=key_id, account_id=caller.account_id, descendants=descendants)
         if not ended:
             raise api_key_not_found()
         after_commit(session, lambda: authenticator.forget(*ended))
+
+
+def _use_of(caller: Caller, request: NewKey, key: str | None) -> Fingerprint | None:
+    """The use of an idempotency key. Raises Problem 422 when it is none."""
+    if key is None:
+        return None
+    body = request.model_dump(mode="json")
+    return idempotency.fingerprint(account_id=caller.account_id, operation="create_api_key", key=key, body=body)
 
 
 def wait_of(prefer: str | None) -> int | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from gateway.keys import SCOPES, ApiKey, Scope
+from gateway.keys import SCOPES, WORKING_SCOPES, ApiKey, Scope
 from shared.ids import CampaignId, QuoteId
 from shared.jobs import JOB_INPUTS, Deliver
 
@@ -243,8 +243,9 @@ class NewKey(Body):
         description="What you know it by.", examples=["production"]
     )
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(SCOPES))] = Field(
-        default=list(SCOPES),
-        description="`read` looks at things, `write` makes and changes them. What the caller lacks is left out.",
+        default=list(WORKING_SCOPES),
+        description="`read` looks at things, `write` makes and changes them, `manage` makes and revokes keys, changes"
+        " spend limits and opens the customer portal. What the caller lacks is left out.",
     )
     expires_in_days: int | None = Field(
         default=None, ge=1, le=3_650, description="At the latest it expires with the key that asks for it."

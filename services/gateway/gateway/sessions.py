@@ -12,7 +12,7 @@ from datetime import timedelta
 from fastapi import Response
 from sqlalchemy import delete, func, insert, select, update
 
-from gateway.accounts import Account, note_sign_in
+from gateway.accounts import ACCOUNT, Account, note_sign_in
 from gateway.keys import LIVE, SCOPES, digest
 from gateway.models import accounts, api_keys, browser_sessions, tickets
 from gateway.principals import Principal
@@ -63,7 +63,7 @@ async def create_session(
     scopes: Iterable[str] = SCOPES,
     lifetime: timedelta = SESSION_LIFETIME,
 ) -> str:
-    """Sign a browser in, by a key or without one, and tell it; the token goes into its cookie."""
+    """Sign a browser in, by a key or without one, and note it; the token goes into its cookie."""
     token = secrets.token_urlsafe(_BYTES)
     expires_at = now_plus(lifetime.total_seconds())
     await session.execute(
@@ -83,7 +83,7 @@ async def signed_in(session: ReadSession | WriteSession, *, token: str) -> Signe
     """Whose browser has this token; None when the session has ended, or the key that it came from."""
     query = (
         select(
-            *accounts.c,
+            *ACCOUNT,
             browser_sessions.c.scopes,
             browser_sessions.c.api_key_id,
             api_keys.c.expires_at,

@@ -3,13 +3,14 @@
 The id of an event is its number in the journal, so a client that comes back with ``Last-Event-ID`` misses nothing.
 Signals only wake a stream; what it sends is read from the database, and without signals it looks there each second.
 A stream that opens in the middle of a job shows the last progress of each item at once, behind the journal.
+It ends when the credentials that opened it do.
 """
 
 import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -53,9 +54,12 @@ class Streams:
         self._seats: Counter[str] = Counter()
         self.stopping: Callable[[], bool] = lambda: False
 
-    def open(self, *, account_id: str, job_id: str, after: int) -> EventStream:
+    def open(
+        self, *, account_id: str, job_id: str, after: int, is_allowed: Callable[[], Awaitable[bool]]
+    ) -> EventStream:
         """The stream of a job as an answer, which is a Problem 429 when the account has too many open."""
-        return EventStream(self.follow(account_id=account_id, job_id=job_id, after=after), self._seat(account_id))
+        events = self.follow(account_id=account_id, job_id=job_id, after=after, is_allowed=is_allowed)
+        return EventStream(events, self._seat(account_id))
 
     @contextmanager
     def _seat(self, account_id: str) -> Iterator[None]:
@@ -72,12 +76,14 @@ class Streams:
     def _is_full(self, account_id: str) -> bool:
         return self._seats[account_id] >= self._most
 
-    async def follow(self, *, account_id: str, job_id: str, after: int) -> AsyncIterator[bytes]:
-        """Everything behind ``after``, as it comes, until nothing more can."""
+    async def follow(
+        self, *, account_id: str, job_id: str, after: int, is_allowed: Callable[[], Awaitable[bool]]
+    ) -> AsyncIterator[bytes]:
+        """Everything behind ``after``, as it comes, until nothing more can or ``is_allowed`` says no."""
         quiet_since = time.monotonic()
         caught_up = False
         with self._signals.listen(job_id) as queue:
-            while True:
+            while await is_allowed():
                 async with self._db.read() as session:
                     row = await get_job(session, account_id=account_id, job_id=job_id)
                     events = await journal.read(session, job_id=job_id, after=after)

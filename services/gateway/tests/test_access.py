@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
-from gateway.accounts import register
+from gateway.accounts import SIGN_INS_TOLD_EVERY, register
 from gateway.errors import EmailInUseError
 from gateway.keys import create_key, digest
-from gateway.models import api_keys, browser_sessions
+from gateway.models import accounts, api_keys, browser_sessions
 from gateway.sessions import COOKIE, create_session, create_ticket, end_session, redeem_ticket, signed_in
 from kit.testing import emitted
 from shared.events import AccountRegistered, AccountSignedIn
@@ -117,7 +117,7 @@ class TestKeysOfKeys:
         return make
 
     async def test_a_key_has_no_scope_that_its_maker_lacks(self, customer, key_of):
-        maker = await key_of(scopes=["write"])
+        maker = await key_of(scopes=["write", "manage"])
 
         made = await customer.http.post("/v1/api-keys", json={"name": "a"}, headers=bearer(maker.secret))
         refused = await customer.http.post(
@@ -142,7 +142,8 @@ class TestKeysOfKeys:
         first, apart = await key_of(), await key_of()
         secrets, maker = [first.secret], first.secret
         for name in ("child", "grandchild"):
-            made = (await customer.http.post("/v1/api-keys", json={"name": name}, headers=bearer(maker))).json()
+            wanted = {"name": name, "scopes": ["read", "manage"]}
+            made = (await customer.http.post("/v1/api-keys", json=wanted, headers=bearer(maker))).json()
             secrets.append(maker := made["key"])
         for secret in secrets:
             assert (await customer.http.get("/v1/me", headers=bearer(secret))).status_code == 200
@@ -159,7 +160,8 @@ class TestKeysOfKeys:
 
     async def test_a_key_can_be_replaced_by_one_that_it_made(self, customer, key_of):
         old = await key_of()
-        new = (await customer.http.post("/v1/api-keys", json={"name": "new"}, headers=bearer(old.secret))).json()["key"]
+        wanted = {"name": "new", "scopes": ["read", "write", "manage"]}
+        new = (await customer.http.post("/v1/api-keys", json=wanted, headers=bearer(old.secret))).json()["key"]
 
         await customer.http.delete(f"/v1/api-keys/{old.row.id}", headers=bearer(new))
 
@@ -211,7 +213,7 @@ class TestSessionsOfKeys:
         assert (await browser.get("/v1/me")).status_code == 401
 
     @pytest.mark.parametrize("scopes", [["read"], ["write"]])
-    async def test_a_key_with_less_than_every_scope_does_not_enter(self, browser, enter, key_of, scopes):
+    async def test_a_key_that_may_not_both_read_and_write_does_not_enter(self, browser, enter, key_of, scopes):
         answer = await enter((await key_of(scopes=scopes)).secret)
 
         assert answer.status_code == 403
@@ -244,7 +246,7 @@ class TestSessionsOfKeys:
 
         made = (await browser.post("/v1/api-keys", json={"name": "a"})).json()
 
-        assert (await browser.get("/v1/me")).json()["scopes"] == ["read", "write"]
+        assert (await browser.get("/v1/me")).json()["scopes"] == ["manage", "read", "write"]
         assert (made["made_by"], made["expires_at"], made["scopes"]) == (None, None, ["read", "write"])
 
 
@@ -316,7 +318,7 @@ class TestSessions:
 
 
 class TestSigningIn:
-    """Everyone who signs in is told, in the transaction that opens the session."""
+    """Who signs in is told, in the transaction that opens the session."""
 
     @pytest.fixture
     def sign_ins(self, gateway):
@@ -341,6 +343,21 @@ class TestSigningIn:
         await customer.http.post("/enter", data={"api_key": customer.key}, headers={"Origin": "http://gateway.test"})
 
         assert [event.account_id for event in await sign_ins()] == [customer.account_id]
+
+    async def test_signing_in_again_and_again_is_told_once_an_hour(self, gateway, customer, sign_ins):
+        async def sign_in():
+            async with gateway.db.write() as session:
+                await create_session(session, account_id=customer.account_id)
+
+        for _ in range(3):
+            await sign_in()
+        assert len(await sign_ins()) == 1
+
+        async with gateway.db.write() as session:
+            await session.execute(update(accounts).values(sign_in_told_at=func.now() - SIGN_INS_TOLD_EVERY))
+        for _ in range(2):
+            await sign_in()
+        assert len(await sign_ins()) == 2
 
     async def test_neither_a_wrong_key_nor_a_request_by_api_key_signs_in(self, customer, sign_ins):
         await customer.http.post("/enter", data={"api_key": "atl_x"}, headers={"Origin": "http://gateway.test"})

@@ -103,6 +103,14 @@ class TestOpenApi:
                 if status >= "400":
                     assert list(response["content"]) == ["application/problem+json"], (path, status)
 
+    async def test_what_needs_the_scope_manage_says_so(self, document):
+        told = operations(document)
+
+        for needs in (("post", "/v1/api-keys"), ("delete", "/v1/api-keys/{key_id}")):
+            assert told[needs]["responses"]["403"]["description"] == openapi.NEEDS_MANAGE
+        for needs_not in (("get", "/v1/api-keys"), ("post", "/v1/jobs")):
+            assert told[needs_not]["responses"]["403"]["description"] != openapi.NEEDS_MANAGE
+
     async def test_the_input_of_a_job_is_described(self, document):
         schema = document["components"]["schemas"]["NewJob"]["properties"]
 

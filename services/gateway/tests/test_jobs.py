@@ -317,7 +317,12 @@ class TestReadJobs:
 
         assert await listed(status="succeeded") == [ids[0]]
         assert await listed(status="queued", kind="image") == [ids[1]]
-        assert await listed(kind="video") == []
+
+    async def test_a_kind_that_nobody_makes_is_not_searched_for(self, customer):
+        answer = await customer.http.get("/v1/jobs", params={"kind": "video"})
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "unknown_kind")
+        assert answer.json()["kinds"] == ["image"]
 
     @pytest.mark.parametrize("query", [{"status": "done"}, {"kind": "\x00"}, {"limit": 0}, {"cursor": "nonsense"}])
     async def test_a_filter_that_is_none_is_refused(self, customer, query):

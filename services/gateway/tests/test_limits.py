@@ -133,6 +133,15 @@ class TestRateLimits:
 
         assert sorted(answer.status_code for answer in answers) == [200, 200, 200, 429]
 
+    async def test_signing_in_counts_as_well(self, customer, rows_of):
+        page = {"Origin": "http://gateway.test"}
+        answers = await at_once(
+            customer.http.post("/enter", data={"api_key": customer.key}, headers=page) for _ in range(4)
+        )
+
+        assert sorted(answer.status_code for answer in answers) == [303, 303, 303, 429]
+        assert len(await rows_of("browser_sessions")) == 3
+
     async def test_one_caller_does_not_slow_another(self, customer, open_account):
         _, key = await open_account()
         for _ in range(4):

@@ -59,6 +59,18 @@ class Owner:
             return {"account_id": caller.account_id, "actor": caller.actor, "query": request.url.query}
 
 
+async def ask_plainly(customer, target):
+    """The answer to a GET on a bare socket: HTTP clients tidy paths up, and refuse to send what no URL may hold."""
+    url = customer.http.base_url
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    lines = (b"GET " + target + b" HTTP/1.1", b"Host: a", f"Authorization: Bearer {customer.key}".encode())
+    writer.write(b"\r\n".join((*lines, b"Connection: close", b"", b"")))
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
 @pytest.fixture
 async def owner(serve):
     """Storage; its prices stand for billing's."""
@@ -80,6 +92,38 @@ async def wrong(serve):
 @pytest.fixture
 def overrides(owner, wrong):
     return {"storage_url": owner.url, "billing_url": owner.url, "publishing_url": wrong.url}
+
+
+class TestScopes:
+    @pytest.fixture
+    async def billing(self, serve):
+        billing = Owner("billing")
+        async with serve(billing.app) as billing.url:
+            yield billing
+
+    @pytest.fixture
+    def overrides(self, billing):
+        return {"billing_url": billing.url}
+
+    @pytest.fixture
+    async def working(self, customer):
+        """What a key may do that was made without naming scopes."""
+        made = await customer.http.post("/v1/api-keys", json={"name": "capped"})
+        return {"Authorization": f"Bearer {made.json()['key']}"}
+
+    @pytest.mark.parametrize("path", ["/v1/spend-limits", "/v1/spend-limits/cap_1", "/v1/portal-sessions"])
+    async def test_a_key_that_does_not_manage_changes_no_limit_of_its_own(self, customer, billing, working, path):
+        refused = await customer.http.post(path, headers=working)
+        reached = list(billing.requests)
+        allowed = await customer.http.post(path)
+
+        assert (refused.status_code, refused.json()["code"], reached) == (403, "insufficient_scope", [])
+        assert refused.json()["needed"] == "manage"
+        assert allowed.status_code == 200
+
+    async def test_it_sees_the_limits_and_works(self, customer, working):
+        assert (await customer.http.get("/v1/spend-limits", headers=working)).status_code == 200
+        assert (await customer.http.post("/v1/quotes", headers=working)).status_code == 200
 
 
 class TestIdentity:
@@ -121,17 +165,20 @@ class TestIdentity:
         "path", ["/v1/assets/../health", "/v1/assets/%2e%2e/health", "/v1/assets//health", "/v1/assets/./a"]
     )
     async def test_a_path_does_not_climb_out(self, live, owner, path):
-        """On a bare socket, because HTTP clients tidy such paths up."""
-        url = live.http.base_url
-        reader, writer = await asyncio.open_connection(url.host, url.port)
-        lines = (f"GET {path} HTTP/1.1", "Host: a", f"Authorization: Bearer {live.key}", "Connection: close", "", "")
-        writer.write("\r\n".join(lines).encode())
-        answer = await reader.read()
-        writer.close()
-        await writer.wait_closed()
+        answer = await ask_plainly(live, path.encode())
 
         assert answer.startswith(b"HTTP/1.1 404")
         assert owner.requests == []
+
+    @pytest.mark.parametrize(
+        ("query", "status"),
+        [(b"a" * 65_519, b"200"), (b"a" * 65_520, b"400"), (b"\xff", b"400"), (b"\x01", b"400"), (b"\x7f", b"400")],
+    )
+    async def test_every_target_that_the_server_reads_can_be_passed_on(self, live, owner, query, status):
+        answer = await ask_plainly(live, b"/v1/assets?name=" + query)
+
+        assert answer.startswith(b"HTTP/1.1 " + status)
+        assert len(owner.requests) == (status == b"200")
 
     @pytest.mark.parametrize("name", ["a%3Fb", "a%23b", "%C3%A4", "a%20b"])
     async def test_an_escaped_path_arrives_as_it_was(self, live, owner, name):

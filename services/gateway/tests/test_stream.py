@@ -159,6 +159,31 @@ class TestEvents:
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
 
+class TestCredentials:
+    """A stream lasts no longer than the credentials that opened it."""
+
+    async def test_it_ends_with_its_key(self, gateway, live, job_id, make):
+        made = (await live.http.post("/v1/api-keys", json={"name": "watcher"})).json()
+        other = {"Authorization": f"Bearer {made['key']}"}
+        async with following(live, job_id, **other) as its, following(live, job_id) as another:
+            await eventually(lambda: its.seqs == another.seqs == [1])
+            await live.http.delete(f"/v1/api-keys/{made['id']}")
+            await gateway.edge.handle(records(make.held(live.account_id, job_id)))
+            await eventually(lambda: its.ended and another.seqs == [1, 2])
+
+            assert its.seqs == [1]
+            assert not another.ended
+
+    async def test_it_ends_with_its_session(self, live, job_id):
+        page = {"Origin": str(live.http.base_url).rstrip("/")}
+        await live.http.post("/enter", data={"api_key": live.key}, headers=page)
+        del live.http.headers["Authorization"]
+        async with following(live, job_id) as stream:
+            await eventually(lambda: stream.seqs == [1])
+            await live.http.post("/sign-out", headers=page)
+            await eventually(lambda: stream.ended)
+
+
 class TestManyStreams:
     @pytest.fixture
     def overrides(self):

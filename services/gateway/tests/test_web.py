@@ -81,10 +81,11 @@ class TestComingIn:
         assert answer.status_code == 403
         assert COOKIE not in browser.cookies
 
-    async def test_another_site_cannot_sign_a_browser_in(self, browser, open_account):
+    @pytest.mark.parametrize("origin", ["https://elsewhere.example", "http://["])
+    async def test_another_site_cannot_sign_a_browser_in(self, browser, open_account, origin):
         _, key = await open_account()
 
-        answer = await browser.post("/enter", data={"api_key": key}, headers={"Origin": "https://elsewhere.example"})
+        answer = await browser.post("/enter", data={"api_key": key}, headers={"Origin": origin})
 
         assert answer.status_code == 403
         assert COOKIE not in browser.cookies

@@ -57,6 +57,7 @@ def make_router(db: Database, pages: Pages, till: Till) -> APIRouter:
             rows=_rows(purse.movements),
             trouble=_trouble(purse),
             has_bought=_has_bought(purse),
+            may_manage="manage" in browser.principal.scopes,
         )
 
     return router

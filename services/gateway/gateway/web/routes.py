@@ -9,11 +9,11 @@ from gateway import journal, timeline
 from gateway.accounts import Account
 from gateway.auth import OpenToAll
 from gateway.jobs import get_job, is_complete, list_jobs
-from gateway.schemas import JobView
+from gateway.retention import KEEP_JOURNAL
 from gateway.sessions import COOKIE, signed_in
 from gateway.web import lanes, wording
 from gateway.web.pages import Pages
-from gateway.web.reading import balance_of
+from gateway.web.reading import balance_of, view_of
 from gateway.web.story import narrate
 from gateway.web.welcome import welcome
 from kit.database import ReadSession
@@ -55,7 +55,7 @@ def make_router(pages: Pages) -> APIRouter:
             "studio.html",
             account=account,
             balance=await balance_of(session, account_id=account.id),
-            jobs=[JobView.of(row) for row in rows],
+            jobs=[view_of(row) for row in rows],
             composer=_composer(),
             steps=STEPS,
             ideas=IDEAS,
@@ -72,7 +72,7 @@ def make_router(pages: Pages) -> APIRouter:
         rows = await list_jobs(
             session, account_id=account.id, status=None, kind=None, before=before, limit=LISTED_JOBS + 1
         )
-        listed = page([JobView.of(row) for row in rows], LISTED_JOBS, position=lambda job: job.id)
+        listed = page([view_of(row) for row in rows], LISTED_JOBS, position=lambda job: job.id)
         return pages.render(
             "jobs.html",
             account=account,
@@ -89,7 +89,7 @@ def make_router(pages: Pages) -> APIRouter:
         if account is None:
             return welcome(pages, return_to=request.url.path)
         row = await get_job(session, account_id=account.id, job_id=job_id)
-        job = JobView.of(row)
+        job = view_of(row)
         story = narrate(timeline.tell(job, await journal.read(session, job_id=job_id)))
         return pages.render(
             "job.html",
@@ -98,6 +98,7 @@ def make_router(pages: Pages) -> APIRouter:
             job=job,
             story=story,
             live=not is_complete(row),
+            kept_days=KEEP_JOURNAL.days,
             titles={moment.event.seq: moment.title for moment in story.moments},
             statuses=wording.STATUSES,
             services=lanes.SERVICES,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gateway.schemas import Attempt, EventView, JobView, LedgerTransaction, Timeline
+from gateway.schemas import Attempt, EventView, JobView, LedgerTransaction, Step, Timeline
 from gateway.web import lanes, wording
 from gateway.web.lanes import Braid
 
@@ -128,10 +128,11 @@ def _by_cause(journal: Sequence[EventView]) -> list[EventView]:
 def _pictures(timeline: Timeline) -> tuple[Picture, ...]:
     """One for each item that was asked for, or that something is known of."""
     job = timeline.job
-    steps = {step.item: step for step in timeline.steps}
+    of_the_job = {item.item: Step(**item.model_dump()) for item in job.items}  # stays when the journal goes
+    steps = of_the_job | {step.item: step for step in timeline.steps}
     ended = job.finished_at is not None
     pictures = []
-    for item in sorted(steps.keys() | set(range(job.input.get("n", 1)))):
+    for item in sorted(steps.keys() | set(range(job.input["n"] or 1))):
         step = steps.get(item)
         kept = step is not None and (step.stored_at is not None or step.outcome == "delivered")
         failure = None

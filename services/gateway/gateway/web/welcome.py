@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse
 
 from gateway.auth import Authenticator, OpenToAll, is_same_origin
 from gateway.errors import foreign_origin
-from gateway.keys import SCOPES
+from gateway.keys import WORKING_SCOPES
 from gateway.sessions import (
     COOKIE,
     clear_cookie,
@@ -52,7 +52,8 @@ def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenti
         caller = await authenticator.by_key(form.get("api_key", "").strip())
         if caller is None:
             return welcome(pages, return_to=return_to, error=UNKNOWN_KEY, status=401)
-        if not caller.scopes.issuperset(SCOPES):  # the page reads and writes
+        authenticator.limit_account(request, caller)
+        if not caller.scopes.issuperset(WORKING_SCOPES):
             return welcome(pages, return_to=return_to, error=LESSER_KEY, status=403)
         response = RedirectResponse(return_to if OWN_PAGE.fullmatch(return_to) else "/", SEE_OTHER)
         token = await create_session(
