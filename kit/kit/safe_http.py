@@ -7,7 +7,9 @@ A name is resolved once and the connection goes to that very address, so a secon
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
@@ -20,6 +22,8 @@ _NOT_PLAIN = (
 )
 MAX_PORT = 65_535
 TIMEOUT_SECONDS = 15.0
+LOOK_UPS = 64
+"""At a time: one that hangs keeps its thread for longer than anybody waits for it."""
 
 
 class AddressRefusedError(Exception):
@@ -47,6 +51,8 @@ class SafeClient:
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=0),
         )
         self._timeout_seconds = timeout_seconds
+        # apart from the loop's own few threads, which everything else uses
+        self._look_ups = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="look-up")
 
     async def post(self, url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
         """Send one POST. Raises AddressRefusedError, or httpx.HTTPError when the other side does not answer in time."""
@@ -64,6 +70,7 @@ class SafeClient:
     async def close(self) -> None:
         """Close connections."""
         await self._client.aclose()
+        self._look_ups.shutdown(wait=False, cancel_futures=True)
 
     async def _post(self, target: httpx.URL, content: bytes, headers: dict[str, str]) -> Answer:
         address = await self._resolve(target)
@@ -90,7 +97,8 @@ class SafeClient:
         if not 0 < port <= MAX_PORT:
             raise AddressRefusedError("the address has no valid port")
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().run_in_executor(self._look_ups, look_up)
         except socket.gaierror as error:
             raise httpx.ConnectError(f"{host} cannot be resolved") from error
         except UnicodeError as error:
