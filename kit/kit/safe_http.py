@@ -1,7 +1,7 @@
 """The one HTTP client for addresses that customers give: no private ranges, pinned resolution, caps on size and time.
 
-A name is resolved once and the connection goes to that very address, so a second DNS answer cannot redirect it
-(DNS rebinding). Redirects are not followed.
+A name is resolved once and the connection goes to those very addresses, so a second DNS answer cannot redirect it
+(DNS rebinding); one that cannot be connected to is followed by the next. Redirects are not followed.
 """
 
 import asyncio
@@ -73,7 +73,15 @@ class SafeClient:
         self._look_ups.shutdown(wait=False, cancel_futures=True)
 
     async def _post(self, target: httpx.URL, content: bytes, headers: dict[str, str]) -> Answer:
-        address = await self._resolve(target)
+        *others, last = await self._resolve(target)
+        for address in others:
+            try:
+                return await self._post_to(address, target, content, headers)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue  # nothing was sent; an IPv6 address leads nowhere from a network without
+        return await self._post_to(last, target, content, headers)
+
+    async def _post_to(self, address: str, target: httpx.URL, content: bytes, headers: dict[str, str]) -> Answer:
         request = self._client.build_request(
             "POST",
             target.copy_with(host=address),
@@ -87,7 +95,8 @@ class SafeClient:
         finally:
             await response.aclose()
 
-    async def _resolve(self, url: httpx.URL) -> str:
+    async def _resolve(self, url: httpx.URL) -> list[str]:
+        """The addresses of the host, each judged, in the order in which they are to be tried."""
         host = url.raw_host.decode("ascii")
         if url.scheme not in {"http", "https"} or not host:
             raise AddressRefusedError("only http and https addresses can be called")
@@ -107,7 +116,7 @@ class SafeClient:
         for address in addresses:
             if not self._allowed(address):
                 raise AddressRefusedError(f"{host} resolves to {address}, which is not a public address")
-        return str(addresses[0])
+        return [str(address) for address in dict.fromkeys(addresses)]
 
     def _allowed(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:

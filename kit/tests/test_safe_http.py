@@ -172,6 +172,33 @@ class TestCall:
         assert asked == ["hooks.example.com"]
         assert f"Host: hooks.example.com:{there.port}\r\n".encode() in there.requests[0]
 
+    @pytest.mark.parametrize("dead", ["127.0.0.2", "::1"])
+    async def test_an_address_that_leads_nowhere_is_followed_by_the_next(
+        self, local: SafeClient, monkeypatch: pytest.MonkeyPatch, dead: str
+    ) -> None:
+        async with receiver(answer()) as there:
+            both = [(socket.AF_UNSPEC, socket.SOCK_STREAM, 6, "", (host, there.port)) for host in (dead, "127.0.0.1")]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+            found = await local.post(f"http://hooks.example.com:{there.port}/", content=b"{}", headers={})
+
+        assert found.status == 200
+        assert len(there.requests) == 1
+
+    async def test_an_address_that_took_the_request_is_followed_by_none(
+        self, local: SafeClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def hang_up(_: asyncio.StreamWriter) -> None: ...
+
+        async with receiver(hang_up) as there:
+            both = [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, there.port)) for host in ("127.0.0.1", "127.0.0.2")
+            ]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await local.post(f"http://hooks.example.com:{there.port}/", content=b"{}", headers={})
+
+        assert len(there.requests) == 1
+
     async def test_a_redirect_is_an_answer_and_not_an_order(self, local: SafeClient) -> None:
         async with receiver(answer()) as inside:
             location = f"Location: http://127.0.0.1:{inside.port}/\r\n"
