@@ -253,7 +253,7 @@ class LeaseWorker:
         assert self._share is not None
         running = Counter(self._running.values())
         full = [share for share, count in running.items() if count >= free]
-        keys = []
+        keys: list[Any] = []
         for key, share in await session.execute(self._due(free, self._share).where(self._share.not_in(full))):
             if running[share] < free - len(keys):
                 running[share] += 1
