@@ -396,7 +396,4 @@ class TestFairness:
             await eventually(lambda: receiver.received)
 
             assert len(hanging) == publishing.settings.delivery_concurrency // 2
-            async with publishing.db.write() as session:
-                await session.execute(text("DELETE FROM attempts"))
-                await session.execute(text("DELETE FROM deliveries"))
             release.set()
