@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
+from minio.helpers import MIN_PART_SIZE
 
 from kit.reachability import Reachability
 from kit.settings import S3Settings
@@ -84,7 +85,7 @@ class Blobs:
         await self._run(make)
 
     async def put(self, key: str, data: bytes, media_type: str, metadata: dict[str, str] | None = None) -> None:
-        """Write an object in one request; writing the same key again replaces it."""
+        """Write an object in one request, whole or not at all; writing the same key again replaces it."""
         await self._run(
             partial(
                 self._client.put_object,
@@ -94,6 +95,7 @@ class Blobs:
                 len(data),
                 content_type=media_type,
                 metadata=dict(metadata or {}),
+                part_size=max(len(data), MIN_PART_SIZE),  # in parts, a kill would leave an upload that nobody ends
             )
         )
 
@@ -112,7 +114,7 @@ class Blobs:
 
     async def head(self, key: str) -> BlobInfo:
         """Size, type and metadata of an object. Raises KeyError when it is missing."""
-        found = await self._run(partial(self._client.stat_object, self.bucket, key))
+        found = await self._run(partial(self._look, key))
         prefix = "x-amz-meta-"
         metadata = {
             name.lower().removeprefix(prefix): value
@@ -143,6 +145,19 @@ class Blobs:
     async def close(self) -> None:
         """Wait for running calls."""
         await asyncio.to_thread(self._pool.shutdown, True, cancel_futures=True)
+
+    def _look(self, key: str) -> Any:
+        try:
+            return self._client.stat_object(self.bucket, key)
+        except S3Error as error:
+            if error.code not in MISSING:
+                raise
+        # An answer to HEAD has no body, so the client guesses: it takes a missing bucket and the 404 of a proxy for a
+        # missing object too. Only a GET says which it is.
+        answer = self._client.get_object(self.bucket, key, length=1)
+        answer.close()
+        answer.release_conn()
+        raise OSError(f"HEAD does not find {key}, and GET does")
 
     async def _run(self, call: Any) -> Any:
         try:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Index,
+    Select,
     SmallInteger,
     Table,
     Text,
@@ -123,6 +125,9 @@ class LeaseWorker:
 
     ``work`` writes its result with :func:`write_held`. When it raises, the row is given back after ``retry_seconds``
     with backoff, as soon as the database can be told; when it overruns its lease it is cancelled.
+
+    With ``share`` no value of that column has more rows at work than places are free, so one alone takes half of them,
+    and whoever comes next finds room. Such rows are not inserted by :meth:`insert`.
     """
 
     def __init__(
@@ -136,6 +141,7 @@ class LeaseWorker:
         lease_seconds: float = 60.0,
         retry_seconds: float = 1.0,
         poll_seconds: float = POLL_SECONDS,
+        share: Column[Any] | None = None,
     ) -> None:
         self.name = table.name
         self._db = db
@@ -146,7 +152,8 @@ class LeaseWorker:
         self._lease_seconds = lease_seconds
         self._retry_seconds = retry_seconds
         self._poll_seconds = poll_seconds
-        self._running: set[asyncio.Task[None]] = set()
+        self._share = share
+        self._running: dict[asyncio.Task[None], Any] = {}  # with the value of the share
         self._reserved = 0
         self._wake = asyncio.Event()
         self._more_due = False
@@ -216,17 +223,8 @@ class LeaseWorker:
         self._more_due = False
         until = time.monotonic() + self._lease_seconds
         table = self._table
-        due = (
-            select(_key(table))
-            .where(table.c.due_at <= func.now(), (table.c.leased_until.is_(None)) | (table.c.leased_until < func.now()))
-            .order_by(table.c.priority, table.c.turn, table.c.due_at)
-            .limit(free)
-            .with_for_update(skip_locked=True)
-            .scalar_subquery()
-        )
         take = (
             update(table)
-            .where(_key(table).in_(due))
             .values(
                 lease_token=func.gen_random_uuid(),
                 leased_until=now_plus(self._lease_seconds),
@@ -235,12 +233,38 @@ class LeaseWorker:
             .returning(table)
         )
         async with self._db.write() as session:
-            rows = (await session.execute(take)).all()
+            due = (
+                await self._shared_out(session, free) if self._share is not None else self._due(free).scalar_subquery()
+            )
+            rows = (await session.execute(take.where(_key(table).in_(due)))).all()
         self._more_due |= len(rows) == free
         for row in rows:
             self._start(Lease(getattr(row, _key(table).name), row.lease_token, until, row.attempts, row))
         metrics.LEASES_CLAIMED.labels(self._service, self.name).inc(len(rows))
         return len(rows)
+
+    def _due(self, most: int, *more: Column[Any]) -> Select[Any]:
+        table = self._table
+        return (
+            select(_key(table), *more)
+            .where(table.c.due_at <= func.now(), (table.c.leased_until.is_(None)) | (table.c.leased_until < func.now()))
+            .order_by(table.c.priority, table.c.turn, table.c.due_at)
+            .limit(most)
+            .with_for_update(skip_locked=True)
+        )
+
+    async def _shared_out(self, session: WriteSession, free: int) -> list[Any]:
+        """The keys of due rows, as many of each share as leave the others room."""
+        assert self._share is not None
+        running = Counter(self._running.values())
+        full = [share for share, count in running.items() if count >= free]
+        keys: list[Any] = []
+        for key, share in await session.execute(self._due(free, self._share).where(self._share.not_in(full))):
+            if running[share] < free - len(keys):
+                running[share] += 1
+                keys.append(key)
+        self._more_due |= bool(full)
+        return keys
 
     def _start_born(self, rows: Sequence[dict[str, Any]], until: float) -> None:
         self._release(len(rows))
@@ -252,11 +276,11 @@ class LeaseWorker:
 
     def _start(self, lease: Lease) -> None:
         task = asyncio.create_task(self._guard(lease))
-        self._running.add(task)
+        self._running[task] = None if self._share is None else getattr(lease.row, self._share.name)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         # half of the room at once, because every claim is a transaction
         if self._more_due and len(self._running) <= self._concurrency // 2:
             self._wake.set()

@@ -1,13 +1,15 @@
 """The one HTTP client for addresses that customers give: no private ranges, pinned resolution, caps on size and time.
 
-A name is resolved once and the connection goes to that very address, so a second DNS answer cannot redirect it
-(DNS rebinding). Redirects are not followed.
+A name is resolved once and the connection goes to those very addresses, so a second DNS answer cannot redirect it
+(DNS rebinding); one that cannot be connected to is followed by the next. Redirects are not followed.
 """
 
 import asyncio
 import ipaddress
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 
@@ -20,6 +22,8 @@ _NOT_PLAIN = (
 )
 MAX_PORT = 65_535
 TIMEOUT_SECONDS = 15.0
+LOOK_UPS = 64
+"""At a time: one that hangs keeps its thread for longer than anybody waits for it."""
 
 
 class AddressRefusedError(Exception):
@@ -47,6 +51,8 @@ class SafeClient:
             limits=httpx.Limits(max_connections=64, max_keepalive_connections=0),
         )
         self._timeout_seconds = timeout_seconds
+        # apart from the loop's own few threads, which everything else uses
+        self._look_ups = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="look-up")
 
     async def post(self, url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
         """Send one POST. Raises AddressRefusedError, or httpx.HTTPError when the other side does not answer in time."""
@@ -64,9 +70,18 @@ class SafeClient:
     async def close(self) -> None:
         """Close connections."""
         await self._client.aclose()
+        self._look_ups.shutdown(wait=False, cancel_futures=True)
 
     async def _post(self, target: httpx.URL, content: bytes, headers: dict[str, str]) -> Answer:
-        address = await self._resolve(target)
+        *others, last = await self._resolve(target)
+        for address in others:
+            try:
+                return await self._post_to(address, target, content, headers)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                continue  # nothing was sent; an IPv6 address leads nowhere from a network without
+        return await self._post_to(last, target, content, headers)
+
+    async def _post_to(self, address: str, target: httpx.URL, content: bytes, headers: dict[str, str]) -> Answer:
         request = self._client.build_request(
             "POST",
             target.copy_with(host=address),
@@ -80,7 +95,8 @@ class SafeClient:
         finally:
             await response.aclose()
 
-    async def _resolve(self, url: httpx.URL) -> str:
+    async def _resolve(self, url: httpx.URL) -> list[str]:
+        """The addresses of the host, each judged, in the order in which they are to be tried."""
         host = url.raw_host.decode("ascii")
         if url.scheme not in {"http", "https"} or not host:
             raise AddressRefusedError("only http and https addresses can be called")
@@ -90,7 +106,8 @@ class SafeClient:
         if not 0 < port <= MAX_PORT:
             raise AddressRefusedError("the address has no valid port")
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.get_running_loop().run_in_executor(self._look_ups, look_up)
         except socket.gaierror as error:
             raise httpx.ConnectError(f"{host} cannot be resolved") from error
         except UnicodeError as error:
@@ -99,7 +116,7 @@ class SafeClient:
         for address in addresses:
             if not self._allowed(address):
                 raise AddressRefusedError(f"{host} resolves to {address}, which is not a public address")
-        return str(addresses[0])
+        return [str(address) for address in dict.fromkeys(addresses)]
 
     def _allowed(self, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:

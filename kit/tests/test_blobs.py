@@ -5,10 +5,12 @@ import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import structlog
+import urllib3
 
 from devstack.infra import Infra
 from kit import reachability
@@ -64,6 +66,23 @@ class TestObjects:
 
         assert await blobs.get("empty") == b""
         assert await blobs.get("large") == large
+
+    async def test_an_object_of_any_size_is_written_by_one_request(
+        self, blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sent, urlopen = [], urllib3.PoolManager.urlopen
+
+        def count(self: urllib3.PoolManager, method: str, url: str, *arguments: Any, **options: Any) -> Any:
+            sent.append(method)
+            return urlopen(self, method, url, *arguments, **options)
+
+        monkeypatch.setattr(urllib3.PoolManager, "urlopen", count)
+        data = bytes(6 * 1024 * 1024)
+
+        await blobs.put(KEY, data, "image/png")
+
+        assert sent == ["PUT"]
+        assert await blobs.get(KEY) == data
 
     async def test_a_deleted_object_is_gone_and_deleting_it_again_is_fine(self, blobs: Blobs) -> None:
         await blobs.put(KEY, DATA, "image/png")
@@ -151,7 +170,7 @@ class TestOutage:
 
     async def test_a_bucket_that_is_not_there_yet_is_an_outage_and_no_missing_object(self, stack: Stack) -> None:
         store = blobs_at(stack)
-        for call in (store.get(KEY), store.put(KEY, DATA, "image/png"), store.delete(KEY)):
+        for call in (store.get(KEY), store.head(KEY), store.put(KEY, DATA, "image/png"), store.delete(KEY)):
             with pytest.raises(BlobUnavailableError, match="NoSuchBucket"):
                 await call
         await store.close()
@@ -206,11 +225,17 @@ class TestOutage:
         assert "not-the-secret" not in str(caught.value)
         await store.close()
 
-    @pytest.mark.parametrize("status", [500, 503])
-    async def test_a_proxy_that_answers_for_the_server_counts_as_an_outage(self, stack: Stack, status: int) -> None:
+    @pytest.mark.parametrize("status", [404, 500, 503])
+    @pytest.mark.parametrize("call", ["get", "head"])
+    async def test_a_proxy_that_answers_for_the_server_counts_as_an_outage(
+        self, stack: Stack, status: int, call: str
+    ) -> None:
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(f"HTTP/1.1 {status} Busy\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nbusy".encode())
+            request = await reader.readuntil(b"\r\n\r\n")
+            body = b"" if request.startswith(b"HEAD") else b"busy"
+            writer.write(
+                f"HTTP/1.1 {status} Busy\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\n".encode() + body
+            )
             await writer.drain()
             writer.close()
             await writer.wait_closed()
@@ -219,5 +244,6 @@ class TestOutage:
             host, port = proxy.sockets[0].getsockname()
             store = blobs_at(stack, url=f"http://{host}:{port}")
             with pytest.raises(BlobUnavailableError):
-                await store.get(KEY)
+                await getattr(store, call)(KEY)
+            assert not store.reachable()
             await store.close()

@@ -151,6 +151,21 @@ class TestClaim:
 
         assert hand.peak == 3
 
+    async def test_nobody_s_share_is_larger_than_what_it_leaves(self, toy: Service) -> None:
+        hand = Hand(toy, concurrency=8, share=chores.c.turn)
+        hand.hold.clear()
+        taken = [0, 0, 0, 0]
+
+        async with running(hand.worker):
+            for share, wanted in enumerate((4, 2, 1, 1)):
+                await add(toy, *({"id": f"{share}-{number}", "turn": share} for number in range(20)))
+                taken[share] = wanted
+                await eventually(lambda: [sum(key[0] == str(n) for key in hand.started) for n in range(4)] == taken)
+            hand.hold.set()
+            await eventually(lambda: len(hand.written) == 80)
+
+        assert hand.peak == 8
+
     @pytest.mark.parametrize("refused", [("enable_hashjoin", "enable_mergejoin"), ("enable_nestloop",)])
     async def test_a_claim_takes_no_more_than_it_wants_whatever_the_plan(
         self, toy: Service, refused: tuple[str, ...]

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import ipaddress
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -75,14 +76,13 @@ async def strict() -> AsyncIterator[SafeClient]:
 def resolving(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
     """Let every name resolve to these addresses, one a look-up; returns the names that were asked for."""
     asked: list[str] = []
-    loop = asyncio.get_running_loop()
 
-    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+    def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
         asked.append(host)
         address = answers[min(len(asked), len(answers)) - 1]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
-    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     return asked
 
 
@@ -138,8 +138,8 @@ class TestAddresses:
     @example(url="http://xn--/")
     async def test_no_text_is_more_than_refused(self, strict: SafeClient, url: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            numeric = partial(asyncio.get_running_loop().getaddrinfo, flags=socket.AI_NUMERICHOST)
-            patch.setattr(asyncio.get_running_loop(), "getaddrinfo", numeric)  # ask no name server
+            numeric = partial(socket.getaddrinfo, flags=socket.AI_NUMERICHOST)
+            patch.setattr(socket, "getaddrinfo", numeric)  # ask no name server
             try:
                 await strict.check(url)
             except (AddressRefusedError, httpx.ConnectError):
@@ -171,6 +171,33 @@ class TestCall:
         assert found.status == 200
         assert asked == ["hooks.example.com"]
         assert f"Host: hooks.example.com:{there.port}\r\n".encode() in there.requests[0]
+
+    @pytest.mark.parametrize("dead", ["127.0.0.2", "::1"])
+    async def test_an_address_that_leads_nowhere_is_followed_by_the_next(
+        self, local: SafeClient, monkeypatch: pytest.MonkeyPatch, dead: str
+    ) -> None:
+        async with receiver(answer()) as there:
+            both = [(socket.AF_UNSPEC, socket.SOCK_STREAM, 6, "", (host, there.port)) for host in (dead, "127.0.0.1")]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+            found = await local.post(f"http://hooks.example.com:{there.port}/", content=b"{}", headers={})
+
+        assert found.status == 200
+        assert len(there.requests) == 1
+
+    async def test_an_address_that_took_the_request_is_followed_by_none(
+        self, local: SafeClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def hang_up(_: asyncio.StreamWriter) -> None: ...
+
+        async with receiver(hang_up) as there:
+            both = [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, there.port)) for host in ("127.0.0.1", "127.0.0.2")
+            ]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await local.post(f"http://hooks.example.com:{there.port}/", content=b"{}", headers={})
+
+        assert len(there.requests) == 1
 
     async def test_a_redirect_is_an_answer_and_not_an_order(self, local: SafeClient) -> None:
         async with receiver(answer()) as inside:
@@ -231,15 +258,23 @@ class TestSlowness:
                 await client.post(f"http://127.0.0.1:{there.port}/", content=b"", headers={})
         await client.close()
 
-    async def test_a_name_server_that_does_not_answer_counts_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        async def never(*_: Any, **__: Any) -> None:
-            await asyncio.Event().wait()
-
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+    async def test_a_name_server_that_does_not_answer_counts_too_and_stops_nobody_else(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        answers = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers.wait())
         client = SafeClient(timeout_seconds=0.1)
-        with pytest.raises(httpx.TimeoutException):
-            await client.post("http://hooks.example.com/", content=b"", headers={})
-        await client.close()
+        calls = [client.post("http://hooks.example.com/", content=b"", headers={}) for _ in range(40)]
+
+        try:
+            errors = await asyncio.gather(*calls, return_exceptions=True)
+            async with asyncio.timeout(10):
+                assert await asyncio.to_thread(int) == 0
+        finally:
+            answers.set()
+            await client.close()
+
+        assert all(isinstance(error, httpx.TimeoutException) for error in errors)
 
     async def test_a_server_that_is_away_is_told(self, local: SafeClient) -> None:
         with pytest.raises(httpx.ConnectError):

@@ -57,6 +57,22 @@ def too_many_streams(most: int) -> Problem:
     )
 
 
+def too_many_uploads(most: int) -> Problem:
+    """429: so many uploads of the account are on their way; storage says it with the same code."""
+    detail = f"{most} uploads of your account are on their way; send the next one when one of them is answered."
+    return Problem(429, "too_many_uploads", detail, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def upload_stalled() -> Problem:
+    """408: no more of the body came. The connection is of no use for another request."""
+    return Problem(408, "upload_stalled", "The upload stood still; send it again.", headers={"Connection": "close"})
+
+
+def body_broken_off() -> Problem:
+    """400: the body ended too early; whoever sent it has gone."""
+    return Problem(400, "bad_request", "The body was broken off.")
+
+
 def not_json() -> Problem:
     """415: the body is of another type."""
     return Problem(415, "unsupported_media_type", "Send the body as JSON, with `Content-Type: application/json`.")

@@ -13,6 +13,7 @@ from kit.tracing import current_traceparent
 TIMEOUT = httpx.Timeout(30.0, connect=2.0)
 # An owner closes idle connections after 30 s.
 LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=15.0)
+UPLOAD_LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=10, keepalive_expiry=15.0)
 
 BILLING_PATHS = (
     "/v1/credits",
@@ -30,7 +31,8 @@ BILLING_PATHS = (
 class Owner:
     """A service, and the public paths that it serves.
 
-    ``open_to_all`` of them need no credentials; changes under those that are ``managed`` need the scope ``manage``.
+    ``open_to_all`` of them need no credentials, changes under those that are ``managed`` need the scope ``manage``, and
+    ``uploads`` take bodies that may be long on their way.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Owner:
     paths: tuple[str, ...]
     open_to_all: tuple[str, ...] = ()
     managed: tuple[str, ...] = ()
+    uploads: tuple[str, ...] = ()
 
 
 def owners(settings: GatewaySettings) -> tuple[Owner, ...]:
@@ -51,7 +54,7 @@ def owners(settings: GatewaySettings) -> tuple[Owner, ...]:
             managed=("/v1/spend-limits", "/v1/portal-sessions"),
         ),
         Owner("generation", settings.generation_url, ("/v1/models",)),
-        Owner("storage", settings.storage_url, ("/v1/assets", "/v1/uploads")),
+        Owner("storage", settings.storage_url, ("/v1/assets", "/v1/uploads"), uploads=("/v1/uploads",)),
         Owner("publishing", settings.publishing_url, ("/v1/deliveries", "/v1/webhook-secret")),
     )
 
@@ -62,6 +65,8 @@ class OwnerClient:
     def __init__(self, minter: Minter) -> None:
         self._minter = minter
         self._http = httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, trust_env=False)
+        # apart, because a slow upload holds its connection for as long as it lasts
+        self._uploads = httpx.AsyncClient(timeout=TIMEOUT, limits=UPLOAD_LIMITS, trust_env=False)
 
     async def send(
         self,
@@ -72,7 +77,7 @@ class OwnerClient:
         caller: Caller | None = None,
         raw_target: bytes | None = None,
         headers: Sequence[tuple[bytes, bytes]] = (),
-        content: AsyncIterable[bytes] | None = None,
+        content: AsyncIterable[bytes] | bytes | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - of the transport
     ) -> httpx.Response:
         """Send a request and return the answer with its body unread; the caller closes it.
@@ -85,8 +90,9 @@ class OwnerClient:
             token = self._minter.mint(caller, audience=owner.name, method=method, path=path)
             sent.append((b"authorization", f"Bearer {token}".encode()))
         patience = TIMEOUT if timeout is None else httpx.Timeout(timeout)
-        request = self._http.build_request(method, url, headers=sent, content=content, timeout=patience)
-        return await self._http.send(request, stream=True)
+        http = self._uploads if path in owner.uploads else self._http
+        request = http.build_request(method, url, headers=sent, content=content, timeout=patience)
+        return await http.send(request, stream=True)
 
     async def get_json(
         self,
@@ -114,3 +120,4 @@ class OwnerClient:
     async def close(self) -> None:
         """Close connections."""
         await self._http.aclose()
+        await self._uploads.aclose()

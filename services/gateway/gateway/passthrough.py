@@ -1,19 +1,23 @@
 """Pass-through: routes that another service owns, reached with gateway's token in place of the caller's credentials.
 
-Bodies are streamed both ways. Only headers that the owner has a use for go in, and none that speak of a single hop
-come out.
+Answers and uploads are streamed; other bodies are small, and read before their owner is called. Only headers that the
+owner has a use for go in, and none that speak of a single hop come out.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import httpx
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from gateway.auth import Authenticator
-from gateway.errors import service_unavailable
+from gateway.errors import body_broken_off, service_unavailable, too_many_uploads, upload_stalled
 from gateway.keys import Scope
 from gateway.owners import Owner, OwnerClient
 from kit.identity import Caller
@@ -55,6 +59,9 @@ WITHHELD = frozenset(
         b"x-request-id",
     }
 )
+UPLOADS_PER_ACCOUNT = 8
+"""In one process at a time: storage refuses earlier, but a refusal from there is heard when the body has been sent."""
+SILENCE_SECONDS = 30.0
 Headers = list[tuple[bytes, bytes]]  # as they came: they need not be text of any encoding
 
 
@@ -63,38 +70,61 @@ def make_router(owners: tuple[Owner, ...], client: OwnerClient) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     for owner in owners:
         for path in owner.paths:
-            to_change: Scope = "manage" if path in owner.managed else "write"
-            endpoint = _Endpoint(owner, client, needs_caller=path not in owner.open_to_all, to_change=to_change)
+            endpoint = _Endpoint(owner, client, path)
             router.add_api_route(path, endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}")
             router.add_api_route(path + "/{rest:path}", endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}/")
     return router
 
 
+class _Uploads:
+    """The uploads that are on their way to one owner."""
+
+    def __init__(self) -> None:
+        self._running: Counter[str] = Counter()
+
+    @contextmanager
+    def turn(self, account_id: str) -> Iterator[None]:
+        """Count an upload while the block runs. Raises Problem 429."""
+        if self._running[account_id] >= UPLOADS_PER_ACCOUNT:
+            raise too_many_uploads(UPLOADS_PER_ACCOUNT)
+        self._running[account_id] += 1
+        try:
+            yield
+        finally:
+            self._running[account_id] -= 1
+            if not self._running[account_id]:
+                del self._running[account_id]
+
+
 class _Endpoint:
     """Passes requests on to one service."""
 
-    def __init__(self, owner: Owner, client: OwnerClient, *, needs_caller: bool, to_change: Scope) -> None:
+    def __init__(self, owner: Owner, client: OwnerClient, path: str) -> None:
         self._owner = owner
         self._client = client
-        self._needs_caller = needs_caller
-        self._to_change: Scope = to_change
+        self._needs_caller = path not in owner.open_to_all
+        self._to_change: Scope = "manage" if path in owner.managed else "write"
+        self._uploads = _Uploads() if path in owner.uploads else None
 
     async def pass_on(self, request: Request) -> Response:
         caller = await self._caller(request)
         path, target = _target(request)
         try:
-            answer = await self._client.send(
-                self._owner,
-                request.method,
-                path,
-                caller=caller,
-                raw_target=target,
-                headers=_headers(request),
-                content=request.stream() if _has_body(request) else None,
-            )
+            with self._turn(caller):
+                answer = await self._client.send(
+                    self._owner,
+                    request.method,
+                    path,
+                    caller=caller,
+                    raw_target=target,
+                    headers=_headers(request),
+                    content=await self._content(request),
+                )
         except httpx.TransportError as error:
             log.warning("owner.unreachable", owner=self._owner.name, path=path, reason=repr(error))
             raise service_unavailable(self._owner.name) from error
+        except ClientDisconnect as error:
+            raise body_broken_off() from error
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             await answer.aclose()
             log.error("owner.refused_identity", owner=self._owner.name, path=path)
@@ -102,6 +132,14 @@ class _Endpoint:
         response = StreamingResponse(_body(answer), answer.status_code)
         response.raw_headers = _answer_headers(answer)
         return response
+
+    def _turn(self, caller: Caller | None) -> AbstractContextManager[None]:
+        return self._uploads.turn(caller.account_id) if self._uploads is not None and caller else nullcontext()
+
+    async def _content(self, request: Request) -> AsyncIterator[bytes] | bytes | None:
+        if not _has_body(request):
+            return None
+        return _until_silent(request) if self._uploads is not None else await request.body()
 
     async def _caller(self, request: Request) -> Caller | None:
         authenticator: Authenticator = request.app.state.authenticator
@@ -128,6 +166,20 @@ def _headers(request: Request) -> Headers:
 
 def _has_body(request: Request) -> bool:
     return "content-length" in request.headers or "transfer-encoding" in request.headers
+
+
+async def _until_silent(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises Problem 408 when nothing more does."""
+    parts = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                part = await anext(parts)
+        except TimeoutError as error:
+            raise upload_stalled() from error
+        except StopAsyncIteration:
+            return
+        yield part
 
 
 async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 EXCERPT_CHARACTERS = 500
 LEASE_SLACK_SECONDS = 15.0
-RETRY_PRIORITY = 1  # behind first attempts, so that a receiver that is down delays nobody else
+RETRY_PRIORITY = 1  # behind first attempts: what has waited already can wait
 USER_AGENT = "Atelier-Webhooks/1 (+https://www.standardwebhooks.com)"
 
 REASONS = {
@@ -89,6 +89,7 @@ class Courier:
             service="publishing",
             concurrency=concurrency,
             lease_seconds=request_seconds + LEASE_SLACK_SECONDS,
+            share=deliveries.c.account_id,  # a receiver that hangs holds a place for all of an attempt's time
         )
 
     async def _work(self, lease: Lease) -> None:

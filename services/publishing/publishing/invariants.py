@@ -22,9 +22,11 @@ INVARIANTS = (
     ),
     Invariant(
         "attempts_are_counted",
-        "A delivery's attempts are numbered from one without a gap.",
+        "The attempts of a delivery of the last day are numbered from one without a gap.",
         "SELECT d.id, d.attempt_count, count(a.number) AS attempts FROM deliveries d"
-        " LEFT JOIN attempts a ON a.delivery_id = d.id GROUP BY d.id"
+        " LEFT JOIN attempts a ON a.delivery_id = d.id"
+        # what ended longer ago was checked then, and an index finds each half of the rest
+        " WHERE d.due_at IS NOT NULL OR d.ended_at > now() - interval '1 day' GROUP BY d.id"
         " HAVING count(a.number) <> d.attempt_count OR coalesce(max(a.number), 0) <> d.attempt_count",
     ),
     Invariant(

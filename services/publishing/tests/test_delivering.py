@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -12,6 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from kit.testing import eventually, records
 from publishing.app import build
 from shared.events import DeliveryFailed, DeliverySucceeded
+from shared.ids import new_id
 
 ATTEMPTS = "SELECT number, outcome, status_code, error_code, response FROM attempts ORDER BY number"
 
@@ -323,17 +325,16 @@ class TestAddresses:
         self, publishing, working, journey, receiver, told, monkeypatch
     ) -> None:
         port = int(receiver.url.rpartition(":")[2].partition("/")[0])
-        loop, asked = asyncio.get_running_loop(), []
-        resolve = loop.getaddrinfo
+        asked, resolve = [], socket.getaddrinfo
 
-        async def rebind(host, *arguments, **options):
+        def rebind(host, *arguments, **options):
             if host != "rebind.test":
-                return await resolve(host, *arguments, **options)
+                return resolve(host, *arguments, **options)
             asked.append(host)
             address = "127.0.0.1" if len(asked) == 1 else "127.0.0.2"
             return [(2, 1, 6, "", (address, port))]
 
-        monkeypatch.setattr(loop, "getaddrinfo", rebind)
+        monkeypatch.setattr(socket, "getaddrinfo", rebind)
         made = journey(f"http://rebind.test:{port}/hooks")
 
         async with working(publishing):
@@ -347,15 +348,14 @@ class TestAddresses:
     async def test_a_name_with_one_private_answer_is_refused(
         self, publishing, working, journey, told, monkeypatch
     ) -> None:
-        loop = asyncio.get_running_loop()
-        resolve = loop.getaddrinfo
+        resolve = socket.getaddrinfo
 
-        async def mixed(host, *arguments, **options):
+        def mixed(host, *arguments, **options):
             if host != "mixed.test":
-                return await resolve(host, *arguments, **options)
+                return resolve(host, *arguments, **options)
             return [(2, 1, 6, "", ("93.184.216.34", 80)), (2, 1, 6, "", ("10.0.0.1", 80))]
 
-        monkeypatch.setattr(loop, "getaddrinfo", mixed)
+        monkeypatch.setattr(socket, "getaddrinfo", mixed)
         made = journey("http://mixed.test/hooks")
 
         async with working(publishing):
@@ -373,3 +373,27 @@ class TestVector:
         )
 
         assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+class TestFairness:
+    async def test_a_receiver_that_hangs_delays_no_other_account(self, publishing, working, journey, receiver) -> None:
+        release, hanging = asyncio.Event(), []
+
+        async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            hanging.append(writer)
+            await release.wait()
+            writer.close()
+
+        account_id = new_id("acc")
+        async with await asyncio.start_server(hang, "127.0.0.1", 0) as server, working(publishing):
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hooks"
+            backlog = [journey(url, account_id=account_id, secret=None) for _ in range(200)]
+            await publishing.edge.handle(records(*(event for one in backlog for event in (one.requested, one.ended))))
+            await eventually(lambda: len(hanging) >= publishing.settings.delivery_concurrency // 2)
+
+            other = journey(receiver.url)
+            await publishing.edge.handle(records(other.requested, other.ended))
+            await eventually(lambda: receiver.received)
+
+            assert len(hanging) == publishing.settings.delivery_concurrency // 2
+            release.set()

@@ -26,6 +26,16 @@ def too_many_uploads(limit: int) -> Problem:
     return Problem(429, "too_many_uploads", detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
+def upload_stalled() -> Problem:
+    """408: no more of the body came. The connection is of no use for another request."""
+    return Problem(408, "upload_stalled", "The upload stood still; send it again.", headers={"Connection": "close"})
+
+
+def upload_broken_off() -> Problem:
+    """400: the body ended too early; whoever sent it has gone."""
+    return Problem(400, "bad_request", "The upload was broken off.")
+
+
 def unsupported_picture() -> Problem:
     """The content is not of a supported type, whatever its name says."""
     return Problem(415, "unsupported_picture", "The content is not a JPEG, PNG or WebP picture.")

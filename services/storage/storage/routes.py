@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Header, Query, Response, UploadFile
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from kit import idempotency
@@ -13,7 +13,8 @@ from kit.idempotency import Fingerprint
 from kit.identity import CallerDep
 from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
 from shared.ids import AssetId, JobId
-from storage.errors import asset_not_available, upload_too_large
+from storage.errors import asset_not_available
+from storage.forms import PICTURE_FORM, read_picture
 from storage.library import Links, get_asset, list_assets
 from storage.schemas import Asset, AssetDetail, Source, Variant
 from storage.uploads import MAX_BYTES, Uploads
@@ -21,7 +22,6 @@ from storage.uploads import MAX_BYTES, Uploads
 JobQuery = Annotated[JobId | None, Query(description="Only what this job made.")]
 SourceQuery = Annotated[Source | None, Query(description="Only what came this way.")]
 VariantQuery = Annotated[Variant, Query(description="A thumbnail that is not made yet is answered by the original.")]
-PictureFile = Annotated[UploadFile, File(description="JPEG, PNG or WebP, up to 10 MiB and 50 megapixels.")]
 KeyHeader = Annotated[
     str | None, Header(alias="Idempotency-Key", description="The same key and picture return the first asset again.")
 ]
@@ -30,6 +30,7 @@ Responses = dict[int | str, dict[str, Any]]
 NOT_FOUND: Responses = {404: {"description": "The caller's library has no such asset."}}
 NOT_STORED: Responses = {409: {"description": "The asset is not stored, so it has no content."}}
 UPLOAD_REFUSED: Responses = {
+    408: {"description": "No more of the body came for a while."},
     409: {"description": "The Idempotency-Key was used with another picture."},
     413: {"description": "The picture is larger than 10 MiB."},
     415: {"description": "The content is not a JPEG, PNG or WebP picture."},
@@ -83,20 +84,25 @@ def make_router(db: Database, links: Links, uploads: Uploads) -> APIRouter:
             return _redirect(original, cache=links.lifetime / 2)
         return _redirect(thumbnail or original, cache=links.lifetime / 2 if thumbnail else timedelta(0))
 
-    @router.post("/uploads", summary="Upload a picture", status_code=201, responses=UPLOAD_REFUSED)
+    @router.post(
+        "/uploads",
+        summary="Upload a picture",
+        status_code=201,
+        responses=UPLOAD_REFUSED,
+        openapi_extra=PICTURE_FORM,
+    )
     async def upload_picture(
-        caller: CallerDep, response: Response, file: PictureFile, idempotency_key: KeyHeader = None
+        request: Request, caller: CallerDep, response: Response, idempotency_key: KeyHeader = None
     ) -> AssetDetail:
         """Keeps the pixels of a picture: upright, in sRGB, without metadata, the first frame of an animation."""
-        data = await file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise upload_too_large(MAX_BYTES)
-        use = None
-        if idempotency_key is not None:
-            use = idempotency.fingerprint(
-                account_id=caller.account_id, operation="upload", key=idempotency_key, body=data
-            )
-        asset_id, replayed = await _take_in(db, uploads, data, account_id=caller.account_id, use=use)
+        with uploads.turn(caller.account_id):
+            data = await read_picture(request, max_bytes=MAX_BYTES)
+            use = None
+            if idempotency_key is not None:
+                use = idempotency.fingerprint(
+                    account_id=caller.account_id, operation="upload", key=idempotency_key, body=data
+                )
+            asset_id, replayed = await _take_in(db, uploads, data, account_id=caller.account_id, use=use)
         if replayed:
             response.headers["Idempotent-Replay"] = "true"
         response.headers["Location"] = f"/v1/assets/{asset_id}"

@@ -48,13 +48,9 @@ class Uploads:
         self._per_account = per_account
         self._running: Counter[str] = Counter()
 
-    async def put(self, data: bytes, *, account_id: str) -> Upload:
-        """Clean the picture and write it to S3. Raises Problem 415, 422 or 429, or BlobUnavailableError."""
-        with self._turn(account_id):
-            return await self._put(data, account_id=account_id)
-
     @contextmanager
-    def _turn(self, account_id: str) -> Iterator[None]:
+    def turn(self, account_id: str) -> Iterator[None]:
+        """Count an upload while the block runs, from before its first byte is read. Raises Problem 429."""
         if self._running[account_id] >= self._per_account:
             raise too_many_uploads(self._per_account)
         self._running[account_id] += 1
@@ -65,7 +61,8 @@ class Uploads:
             if not self._running[account_id]:
                 del self._running[account_id]
 
-    async def _put(self, data: bytes, *, account_id: str) -> Upload:
+    async def put(self, data: bytes, *, account_id: str) -> Upload:
+        """Clean the picture and write it to S3. Raises Problem 415 or 422, or BlobUnavailableError."""
         picture = await self._clean(data)
         asset_id, sha256 = new_id("ast"), hashlib.sha256(picture.data).hexdigest()
         key = f"{account_id}/uploads/{asset_id}.{EXTENSIONS[picture.media_type]}"

@@ -6,15 +6,19 @@ import struct
 import time
 import zipfile
 import zlib
+from datetime import UTC, datetime, timedelta
 
 import httpx
+import jwt.api_jwt
 import pytest
 from PIL import Image
 
+from kit import identity
 from kit.blobs import Blobs
 from kit.testing import client, emitted, eventually
 from shared.events import AssetStored
 from shared.ids import new_id
+from storage import forms
 
 ACCOUNT = new_id("acc")
 
@@ -65,6 +69,26 @@ def upload(storage):
             return await http.post("/v1/uploads", files={"file": (name, data)}, headers=headers)
 
     return upload
+
+
+class SlowUpload:
+    """An upload whose second half comes when it is let go."""
+
+    def __init__(self, data: bytes) -> None:
+        form = httpx.Request("POST", "http://service.test", files={"file": ("picture.png", data)})
+        self._body, self._media_type = form.read(), form.headers["Content-Type"]
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    async def _halves(self):
+        self.asked.set()
+        half = len(self._body) // 2
+        yield self._body[:half]
+        await self.go.wait()
+        yield self._body[half:]
+
+    async def send(self, storage, account_id: str = ACCOUNT) -> httpx.Response:
+        async with client(storage, account_id=account_id) as http:
+            return await http.post("/v1/uploads", content=self._halves(), headers={"Content-Type": self._media_type})
 
 
 async def fetch(asset: dict) -> bytes:
@@ -154,16 +178,83 @@ class TestRefuse:
 
     async def test_a_form_without_a_file_is_refused(self, storage) -> None:
         async with client(storage, account_id=ACCOUNT) as http:
-            answer = await http.post("/v1/uploads", data={"file": "text"})
-            nothing = await http.post("/v1/uploads")
+            answers = [
+                await http.post("/v1/uploads", data={"file": "text"}),
+                await http.post("/v1/uploads", files={"file": (None, "text")}),
+                await http.post("/v1/uploads", files={"picture": ("a.png", b"x")}),
+                await http.post("/v1/uploads", json={"file": "text"}),
+                await http.post("/v1/uploads"),
+            ]
 
-        assert answer.status_code == nothing.status_code == 422
+        for answer in answers:
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+            assert [fault["field"] for fault in answer.json()["errors"]] == ["file"]
+
+    @pytest.mark.parametrize(
+        "media_type", ["multipart/form-data", "multipart/form-data; boundary=", "multipart/form-data; boundary=b"]
+    )
+    async def test_a_form_that_cannot_be_read_is_refused(self, storage, media_type) -> None:
+        async with client(storage, account_id=ACCOUNT) as http:
+            answer = await http.post("/v1/uploads", content=b"--a\r\n", headers={"Content-Type": media_type})
+
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
     async def test_nobody_uploads_without_an_identity(self, storage, png) -> None:
         async with client(storage) as http:
             answer = await http.post("/v1/uploads", files={"file": ("a.png", png())})
 
         assert answer.status_code == 401
+
+
+class TestSlowly:
+    async def test_a_picture_may_arrive_when_the_token_has_long_run_out(self, storage, png, monkeypatch) -> None:
+        upload = SlowUpload(png())
+        sending = asyncio.create_task(upload.send(storage))
+        await upload.asked.wait()
+
+        class Later(datetime):
+            @classmethod
+            def now(cls, tz=None):
+                return datetime.now(tz or UTC) + timedelta(seconds=2 * identity.LIFETIME_SECONDS)
+
+        monkeypatch.setattr(jwt.api_jwt, "datetime", Later)
+        upload.go.set()
+
+        assert (await sending).status_code == 201
+
+    async def test_one_upload_too_many_is_refused_unread(self, storage, png) -> None:
+        first = [SlowUpload(png()) for _ in range(storage.settings.uploads_per_account)]
+        sending = [asyncio.create_task(upload.send(storage)) for upload in first]
+        await asyncio.gather(*(upload.asked.wait() for upload in first))
+        one_more, stranger = SlowUpload(png()), SlowUpload(png())
+        stranger.go.set()
+
+        refused = await one_more.send(storage)
+        foreign = await stranger.send(storage, new_id("acc"))
+
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_uploads")
+        assert not one_more.asked.is_set()
+        assert foreign.status_code == 201
+        for upload in first:
+            upload.go.set()
+        assert {answer.status_code for answer in await asyncio.gather(*sending)} == {201}
+
+    async def test_whoever_falls_silent_gives_the_turn_back(self, storage, upload, png, monkeypatch) -> None:
+        monkeypatch.setattr(forms, "SILENCE_SECONDS", 0.2)
+        silent = [SlowUpload(png()) for _ in range(storage.settings.uploads_per_account)]
+
+        given_up = await asyncio.gather(*(one.send(storage) for one in silent))
+
+        assert {(answer.status_code, answer.json()["code"]) for answer in given_up} == {(408, "upload_stalled")}
+        assert (await upload(png())).status_code == 201
+
+    async def test_nobody_is_read_without_an_identity(self, storage, png) -> None:
+        upload = SlowUpload(png())
+
+        answer = await upload.send(storage, account_id=None)
+
+        assert answer.status_code == 401
+        assert not upload.asked.is_set()
 
 
 class TestCrowd:
