@@ -136,9 +136,9 @@ class Blobs:
 
     async def ask_while_lost(self) -> None:
         """Learn of S3's return also where nothing is put or fetched; until cancelled."""
-        await self._reachability.ask_while_lost(partial(self._run, self._look))
+        await self._reachability.ask_while_lost(partial(self._run, self._find_bucket))
 
-    def _look(self) -> None:
+    def _find_bucket(self) -> None:
         if not self._client.bucket_exists(self.bucket):
             raise BlobUnavailableError(f"there is no bucket {self.bucket}")
 

@@ -27,6 +27,7 @@ from devstack.postgres import SETTINGS as POSTGRES_SETTINGS
 from devstack.services import Addresses, settings
 from devstack.wheels import program
 
+STORAGE_ITSELF_MIB = 300
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {name: settings_class(name) for name in SERVICES}
 # A variable of `.env` that must be or may be there, or an alias of such a value.
@@ -154,6 +155,19 @@ class TestServices:
         drain = SETTINGS[name].model_fields["drain_timeout"].default.total_seconds()
 
         assert seconds(compose["services"][name]["stop_grace_period"]) > drain
+
+
+class TestPictures:
+    def test_the_processes_of_storage_fit_its_memory(
+        self, compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for variable, value in environment(compose, "storage").items():
+            monkeypatch.setenv(variable, value)
+        settings = settings_class("storage")()
+        processes = settings.upload_processes + settings.thumbnail_processes
+        limit = int(compose["services"]["storage"]["deploy"]["resources"]["limits"]["memory"])
+
+        assert limit >= (STORAGE_ITSELF_MIB + processes * settings.picture_memory) * 1024**2
 
 
 class TestKafka:

@@ -131,6 +131,14 @@ class TestPods:
             }, name
             assert {"cpu", "memory"} <= set(container["resources"]["limits"]), name
 
+    @pytest.mark.parametrize(("pod", "processes"), [("api", "upload_processes"), ("worker", "thumbnail_processes")])
+    def test_the_processes_of_storage_fit_its_memory(self, manifests: list[Manifest], pod: str, processes: str) -> None:
+        settings = settings_class("storage").model_fields
+        limit = pods(manifests)[f"storage-{pod}"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
+
+        assert limit.endswith("Mi")
+        assert int(limit[:-2]) >= 300 + settings[processes].default * settings["picture_memory"].default
+
     def test_what_serves_is_probed(self, manifests: list[Manifest]) -> None:
         for name, pod in pods(manifests).items():
             if not name.endswith("-migrate"):

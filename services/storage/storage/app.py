@@ -33,7 +33,9 @@ def build(settings: StorageSettings) -> Service:
     db = Database(settings.database_url.get_secret_value(), name="storage", pool_size=settings.database_pool_size)
     blobs = Blobs.from_settings(settings, public_url=settings.s3_public_url)
     # apart, so that neither can starve the other
-    shrinking, cleaning = Processes(settings.thumbnail_processes), Processes(settings.upload_processes)
+    memory = settings.picture_memory * 1024**2
+    shrinking = Processes(settings.thumbnail_processes, memory=memory)
+    cleaning = Processes(settings.upload_processes, memory=memory)
     thumbnails = Thumbnails(db, blobs, shrinking, concurrency=settings.thumbnail_concurrency)
     registrar = Registrar(db, blobs, thumbnails)
     handlers = Handlers(registrar)

@@ -31,7 +31,7 @@ PICTURE_FORM: dict[str, Any] = {
                             "type": "string",
                             "title": "File",
                             "contentMediaType": "application/octet-stream",
-                            "description": "JPEG, PNG or WebP, up to 10 MiB and 50 megapixels.",
+                            "description": "JPEG, PNG or WebP, up to 10 MiB and 50 megapixels, a WebP 25.",
                         }
                     },
                 }

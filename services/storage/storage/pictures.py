@@ -83,9 +83,12 @@ def _open(data: bytes, max_pixels: int) -> tuple[Image.Image, str]:
     except Exception as error:
         raise _broken(error) from error
     width, height = image.size
+    if image_format == "WEBP":
+        max_pixels //= 2  # its codec needs 36 bytes a pixel, twice what the others do
     if width * height > max_pixels:
         raise PictureRefusedError(
-            "too_many_pixels", f"The picture has {width:,} x {height:,} pixels; at most {max_pixels:,} are allowed."
+            "too_many_pixels",
+            f"The picture has {width:,} x {height:,} pixels; a {image_format} may have at most {max_pixels:,}.",
         )
     return image, image_format
 
@@ -137,11 +140,18 @@ def _encode(image: Image.Image, image_format: str, **options: Any) -> Picture:
     out = io.BytesIO()
     try:
         image.save(out, image_format, **options)
-    except Exception as error:
-        raise _broken(error) from error
+    except Exception as error:  # it could be decoded, so what was missing is memory, which not every encoder says
+        raise _too_complex() from error
     return Picture(out.getvalue(), MEDIA_TYPES[image_format], image.width, image.height)
 
 
+def _too_complex() -> PictureRefusedError:
+    detail = "The picture takes too much memory; send a smaller one or a simpler encoding of it."
+    return PictureRefusedError("too_complex", detail)
+
+
 def _broken(error: Exception) -> PictureRefusedError:
+    if isinstance(error, MemoryError):
+        return _too_complex()
     reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
     return PictureRefusedError("broken_picture", f"The picture cannot be decoded: {reason}.")

@@ -20,7 +20,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 CPU_SECONDS = 30
-MEMORY_BYTES = 3 * 1024**3  # a picture of 50 megapixels is held about four times while it is turned and encoded
 NICENESS = 10  # thumbnails must not slow the API down
 
 
@@ -29,13 +28,14 @@ class ProcessDiedError(RuntimeError):
 
 
 class Processes:
-    """At most ``count`` processes, started when they are first needed."""
+    """At most ``count`` processes with ``memory`` bytes of address space each, started when they are first needed."""
 
-    def __init__(self, count: int, *, cpu_seconds: int = CPU_SECONDS) -> None:
+    def __init__(self, count: int, *, memory: int, cpu_seconds: int = CPU_SECONDS) -> None:
+        self._memory = memory
         self._cpu_seconds = cpu_seconds
         self._free: asyncio.LifoQueue[ProcessPoolExecutor] = asyncio.LifoQueue()
         for _ in range(count):
-            self._free.put_nowait(_executor())
+            self._free.put_nowait(self._executor())
 
     async def run(self, function: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
         """Call ``function`` in a process of its own, which ends when the caller is cancelled.
@@ -48,11 +48,11 @@ class Processes:
             return await asyncio.wrap_future(future)
         except BrokenProcessPool as error:
             executor.shutdown(wait=False)
-            executor = _executor()
+            executor = self._executor()
             raise ProcessDiedError("the picture took too much time or memory to decode") from error
         except asyncio.CancelledError:
             _kill(executor)
-            executor = _executor()
+            executor = self._executor()
             raise
         finally:
             self._free.put_nowait(executor)
@@ -62,9 +62,9 @@ class Processes:
         executors = [self._free.get_nowait() for _ in range(self._free.qsize())]
         await asyncio.gather(*(asyncio.to_thread(executor.shutdown, cancel_futures=True) for executor in executors))
 
-
-def _executor() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare)
+    def _executor(self) -> ProcessPoolExecutor:
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(1, mp_context=context, initializer=_prepare, initargs=(self._memory,))
 
 
 def _kill(executor: ProcessPoolExecutor) -> None:
@@ -74,11 +74,11 @@ def _kill(executor: ProcessPoolExecutor) -> None:
     executor.shutdown(wait=False)
 
 
-def _prepare() -> None:
+def _prepare(memory: int) -> None:
     """Bound this process, and end it with its parent, even one that was killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICENESS)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -28,4 +28,13 @@ class StorageSettings(S3Settings):
     thumbnail_concurrency: int = Field(
         default=4, ge=0, description="Thumbnails that one process makes at a time; 0: it leaves them to others."
     )
-    upload_max_pixels: int = Field(default=50_000_000, ge=1, description="Width x height of the largest upload.")
+    picture_memory: int = Field(
+        default=1024,
+        ge=256,
+        description="MiB that each of these processes may use; the largest upload takes some 900.",
+    )
+    upload_max_pixels: int = Field(
+        default=50_000_000,
+        ge=1,
+        description="Width x height of the largest upload; half of it for a WebP, which takes twice the memory.",
+    )

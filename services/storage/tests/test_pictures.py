@@ -12,8 +12,10 @@ from PIL import Image, ImageCms
 from kit.testing import eventually
 from storage.pictures import PictureRefusedError, clean, thumbnail
 from storage.processes import ProcessDiedError, Processes
+from storage.settings import StorageSettings
 
 LIMIT = 50_000_000
+MEMORY = 1024**3
 
 
 def encode(image: Image.Image, image_format: str, **options) -> bytes:
@@ -76,6 +78,13 @@ class TestClean:
         with pytest.raises(PictureRefusedError, match="too_many_pixels"):
             clean(data, 99)
 
+    def test_a_webp_may_have_half_as_many(self) -> None:
+        data = encode(Image.new("RGB", (10, 10)), "WEBP")
+
+        assert clean(data, 200).width == 10
+        with pytest.raises(PictureRefusedError, match="too_many_pixels"):
+            clean(data, 199)
+
 
 class TestThumbnail:
     @pytest.mark.parametrize(
@@ -94,7 +103,7 @@ class TestThumbnail:
 
 class TestProcesses:
     async def test_one_that_dies_hurts_only_its_own_task(self) -> None:
-        processes = Processes(1)
+        processes = Processes(1, memory=MEMORY)
 
         with pytest.raises(ProcessDiedError):
             await processes.run(os._exit, 3)
@@ -103,7 +112,7 @@ class TestProcesses:
         await processes.close()
 
     async def test_a_task_that_eats_processor_time_is_ended(self) -> None:
-        processes = Processes(1, cpu_seconds=1)
+        processes = Processes(1, memory=MEMORY, cpu_seconds=1)
 
         with pytest.raises(ProcessDiedError):
             await processes.run(sum, range(10**12))
@@ -111,15 +120,37 @@ class TestProcesses:
         await processes.close()
 
     async def test_a_task_that_eats_memory_fails(self) -> None:
-        processes = Processes(1)
+        processes = Processes(1, memory=MEMORY)
 
         with pytest.raises(MemoryError):
-            await processes.run(bytes, 8 * 1024**3)
+            await processes.run(bytes, MEMORY)
 
         await processes.close()
 
+    @pytest.mark.parametrize("image_format", ["PNG", "JPEG"])
+    async def test_a_picture_that_takes_too_much_memory_is_refused_as_such(self, image_format: str) -> None:
+        data = encode(Image.new("RGB", (5000, 5000), "teal"), image_format)
+        roomy, tight = Processes(1, memory=MEMORY), Processes(1, memory=256 * 1024**2)
+
+        assert (await roomy.run(clean, data, LIMIT)).width == 5000
+        with pytest.raises(PictureRefusedError) as caught:
+            await tight.run(clean, data, LIMIT)
+
+        assert caught.value.code == "too_complex"
+        await roomy.close()
+        await tight.close()
+
+    async def test_the_largest_webp_fits(self) -> None:
+        processes = Processes(1, memory=StorageSettings.model_fields["picture_memory"].default * 1024**2)
+        noise = Image.effect_noise((5000, 5000), 8).convert("RGBA")
+
+        cleaned = await processes.run(clean, encode(noise, "WEBP", quality=40, method=0), LIMIT)
+
+        assert cleaned.width == 5000
+        await processes.close()
+
     async def test_a_task_that_nobody_waits_for_any_more_is_ended_and_frees_its_place(self) -> None:
-        processes = Processes(1)
+        processes = Processes(1, memory=MEMORY)
         process_id = await processes.run(os.getpid)
         task = asyncio.create_task(processes.run(sum, range(10**12)))
         await eventually(lambda: _cpu_ticks(process_id) > 50)
@@ -132,7 +163,7 @@ class TestProcesses:
         await processes.close()
 
     async def test_errors_come_back_as_they_were(self) -> None:
-        processes = Processes(1)
+        processes = Processes(1, memory=MEMORY)
 
         with pytest.raises(PictureRefusedError) as caught:
             await processes.run(clean, b"nothing", LIMIT)
@@ -146,7 +177,7 @@ class TestProcesses:
             "import asyncio, os\n"
             "from storage.processes import Processes\n"
             "async def main():\n"
-            "    print(await Processes(1).run(os.getpid), flush=True)\n"
+            "    print(await Processes(1, memory=2**30).run(os.getpid), flush=True)\n"
             "    await asyncio.Event().wait()\n"
             "if __name__ == '__main__':\n"
             "    asyncio.run(main())\n"
