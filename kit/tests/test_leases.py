@@ -249,7 +249,7 @@ class TestBorn:
 class TestLoss:
     async def test_work_whose_lease_was_taken_over_writes_nothing(self, toy: Service) -> None:
         await add(toy, {"id": "a"})
-        slow, quick = Hand(toy, "slow"), Hand(toy, "quick")
+        slow, quick = Hand(toy, "slow", concurrency=1), Hand(toy, "quick")  # slow cannot take the row again itself
         slow.hold.clear()
         async with running(slow.worker):
             await eventually(lambda: slow.at_once == 1)
