@@ -105,7 +105,7 @@ class Zygote:
             [
                 *(sys.executable, "-I", "-S", str(_HERE / "launch.py")),
                 *map(str, (os.getpid(), int(signal.SIGKILL), 0, 0)),
-                *(sys.executable, "-m", "devstack.zygote"),
+                *(sys.executable, "-u", "-m", "devstack.zygote"),  # what its programs print is there at once
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -11,7 +11,6 @@ of this process, and the kernel (Linux) ends the children with it. No thread may
 import contextlib
 import gc
 import importlib
-import io
 import json
 import os
 import runpy
@@ -19,7 +18,7 @@ import selectors
 import signal
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from setproctitle import setproctitle
 
@@ -83,8 +82,6 @@ def _become(request: dict[str, Any]) -> None:
         for source, target in ((nothing, 0), (output, 1), (errors, 2)):
             os.dup2(source, target)
         os.closerange(3, 256)
-        for stream in (sys.stdout, sys.stderr):
-            cast("io.TextIOWrapper", stream).reconfigure(write_through=True)
         os.chdir(request["cwd"])
         sys.path[0] = str(Path.cwd())  # as `python -m` has it
         os.environ.clear()

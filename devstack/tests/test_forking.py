@@ -24,7 +24,9 @@ def is_up(directory: Path) -> bool:
 @pytest.fixture(scope="module")
 def zygote() -> Iterator[Zygote]:
     zygote = Zygote()
-    zygote.launch()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONUNBUFFERED", raising=False)  # a newcomer has none
+        zygote.launch()
     yield zygote
     zygote.close()
 
