@@ -104,7 +104,7 @@ class TestMember:
             else:
                 member._client._metadata_update = _handler_is_closed
                 member._client.force_metadata_update()
-                await eventually(member._client._sync_task.done)
+                await eventually(member._client._sync_task.done, timeout=30)  # one that is under way ends first
             await emit(toy, MarkMade(thing="a"))
 
             await eventually(lambda: _counted(toy, 1), timeout=40)

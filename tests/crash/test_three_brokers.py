@@ -211,7 +211,8 @@ async def _is_empty(toy: Service) -> bool:
 
 
 async def _waits(toy: Service) -> bool:
-    return await pending(toy) >= 100
+    """Nothing was acknowledged for a while, and there is something to send."""
+    return not toy.relay.active and await pending(toy) > 0
 
 
 def _lag(toy: Service) -> float | None:
