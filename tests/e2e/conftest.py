@@ -30,6 +30,7 @@ from shared.ids import uuid7
 from shared.prices import MILLICREDITS
 
 SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
+WARNINGS = 20
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -90,14 +91,13 @@ class Customer:
     async def finished(self, job_id: str, *, timeout: float = 30) -> dict[str, Any]:  # noqa: ASYNC109
         """The job once it is final and settled (a refused job has nothing to settle)."""
 
-        async def settled() -> dict[str, Any] | None:
+        async def settled() -> dict[str, Any]:
             job = await self.job(job_id)
-            done = job["status"] in FINAL and (job["status"] == "refused" or job["credits"]["captured"] is not None)
-            return job if done else None
+            assert job["status"] in FINAL, job
+            assert job["status"] == "refused" or job["credits"]["captured"] is not None, job
+            return job
 
-        found = await eventually(settled, timeout=timeout)
-        assert found is not None
-        return found
+        return await eventually(settled, timeout=timeout)
 
     async def credits(self) -> dict[str, int]:
         wallet = await self.get("/v1/credits")
@@ -255,6 +255,19 @@ async def page() -> AsyncIterator[Page]:
 
 async def _has_credits(customer: Customer) -> bool:
     return (await customer.credits())["available"] == 50_000
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A test that fails shows what the services last warned of."""
+    report = yield
+    system = getattr(item, "funcargs", {}).get("system")
+    if report.failed and system is not None:
+        for service in SERVICES:
+            lines = system.stack.service(service).child.log.read_text().splitlines()
+            warned = [line for line in lines if "[info" not in line][-WARNINGS:]
+            report.sections.append((f"what {service} last warned of", "\n".join(warned)))
+    return report
 
 
 @pytest.hookimpl(tryfirst=True)  # before groups are told to the scheduler
