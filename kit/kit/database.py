@@ -5,6 +5,7 @@ commits. A function that needs to write declares :data:`WriteSession`, so it can
 never commits itself. The text of its errors names tables and constraints, never a value: errors are logged and stored.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NewType
@@ -47,6 +48,7 @@ class Database:
             pool_timeout=COMMAND_TIMEOUT_SECONDS,
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self._places = asyncio.Semaphore(pool_size + pool_size // 2)  # of twice that many connections
         self._before_commit: list[Flush] = []
         self._on_write: list[Callable[[AsyncSession], None]] = []
 
@@ -93,6 +95,20 @@ class Database:
         async with self._sessions() as session, session.begin():
             await session.connection(execution_options={"postgresql_readonly": True})
             yield ReadSession(session)
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """A turn for a session that strangers ask for; who came first is first.
+
+        Without it a flood of requests takes every connection that comes free, and what the service does by itself, or
+        has accepted, waits behind them. Nobody may ask for a second place. Raises TimeoutError.
+        """
+        async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
+            await self._places.acquire()
+        try:
+            yield
+        finally:
+            self._places.release()
 
     @asynccontextmanager
     async def patient(self) -> AsyncIterator[AsyncConnection]:

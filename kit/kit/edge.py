@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 MAX_CHUNK = 500
 SLOW_CHUNK_SECONDS = 2.0
+SLOW_CHUNK = 32  # below, a transaction is slow because the process or the database is, not because it does much
 ATTEMPTS = 3
 RETRY_SECONDS = 0.1
 MAX_DOUBLINGS = 8  # 25.6 s, under the 30 s after which a silent member looks dead to an operator
@@ -89,27 +90,36 @@ class Edge:
         self._lock = lock
         self._chunk = MAX_CHUNK
         self._failures = 0
+        self._settled: set[tuple[str, int, int]] = set()
         self.stopping = asyncio.Event()
 
     async def handle(self, records: Sequence[Record]) -> None:
-        """Handle records in order. Raises, after a pause, when that is not possible now: the batch must come again."""
+        """Handle records in order. Raises, after a pause, when that is not possible now: the batch must come again.
+
+        What of it was settled is left out then, so that every repetition gets further.
+        """
         ignored: Counter[str] = Counter()
-        messages = [message for record in records if (message := self._open(record, ignored))]
+        messages = [
+            message
+            for record in records
+            if _place(record) not in self._settled and (message := self._open(record, ignored))
+        ]
         start, slowest = 0, 0.0
         while start < len(messages):
             chunk = messages[start : start + self._chunk]
-            began = time.monotonic()
             try:
-                await self._settle(chunk)
+                seconds = await self._settle(chunk)
             except Exception as error:
                 await self._back_off(error)
                 raise
             self._failures = 0
-            seconds = time.monotonic() - began
-            if seconds > SLOW_CHUNK_SECONDS:
-                self._chunk = max(1, self._chunk // 2)
+            self._settled.update(_place(message.record) for message in chunk)
+            if seconds > SLOW_CHUNK_SECONDS and self._chunk > SLOW_CHUNK:
+                self._chunk = max(SLOW_CHUNK, self._chunk // 2)
+                log.info("chunk.shrunk", service=self._service, events=self._chunk, seconds=round(seconds, 1))
             start, slowest = start + len(chunk), max(slowest, seconds)
-        if slowest < SLOW_CHUNK_SECONDS / 4:  # only behind a whole batch, or its repetition would never get further
+        self._settled.clear()
+        if slowest < SLOW_CHUNK_SECONDS / 4:
             self._chunk = min(MAX_CHUNK, self._chunk * 2)
         for wire_type, count in ignored.items():  # only now, because a batch that fails comes again
             self._count(wire_type, "ignored", count)
@@ -144,30 +154,31 @@ class Edge:
             return None
         return Message(record, wire_type, subscription, event, event_id=event_id)
 
-    async def _settle(self, messages: Sequence[Message]) -> None:
-        """Commit all messages, halving around a bad one."""
+    async def _settle(self, messages: Sequence[Message]) -> float:
+        """Commit all messages, halving around a bad one. Returns the seconds of the longest transaction."""
         for attempt in range(ATTEMPTS):
             try:
-                await self._transaction(messages)
-                return
+                return await self._transaction(messages)
             except Exception as error:
                 if is_transient(error):
                     raise
                 failure = error
             if len(messages) > 1:
                 middle = len(messages) // 2
-                await self._settle(messages[:middle])
-                await self._settle(messages[middle:])
-                return
+                return max(await self._settle(messages[:middle]), await self._settle(messages[middle:]))
             await asyncio.sleep(RETRY_SECONDS * attempt)
         await self._bury(messages[0], failure)
+        return 0.0
 
     async def _transaction(
         self, messages: Sequence[Message], *, finish: Transaction | None = None, replaying: bool = False
-    ) -> None:
+    ) -> float:
+        """Handle and commit. Returns how many seconds it took, without those that it waited for a connection."""
         outcomes: Counter[tuple[str, str]] = Counter()
         with metrics.BATCH_SECONDS.labels(self._service).time():
             async with AsyncExitStack() as spans, self._db.write() as session:
+                await session.connection()
+                began = time.monotonic()
                 fresh = await self._claim(session, messages, outcomes, replaying=replaying)
                 if tracing.exporting():
                     for message in fresh:
@@ -180,8 +191,10 @@ class Edge:
                     await wave[0].subscription.handler(session, [message.event for message in wave])
                 if finish is not None:
                     await finish(session)
+        seconds = time.monotonic() - began
         for (wire_type, outcome), count in outcomes.items():
             metrics.MESSAGES.labels(self._service, wire_type, outcome).inc(count)
+        return seconds
 
     async def _claim(
         self, session: WriteSession, messages: Sequence[Message], outcomes: Counter[tuple[str, str]], *, replaying: bool
@@ -262,6 +275,11 @@ class Edge:
             error=error,
             exc_info=failure,
         )
+
+
+def _place(record: Record) -> tuple[str, int, int]:
+    """Where a record lies in the log."""
+    return record.topic, record.partition, record.offset
 
 
 def _decodable(messages: Iterable[Message]) -> list[Message]:

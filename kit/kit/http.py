@@ -26,12 +26,14 @@ QUIET = frozenset({"/livez", "/readyz", "/health", "/metrics"})
 
 
 async def _read(request: Request) -> AsyncIterator[ReadSession]:
-    async with request.app.state.service.db.read() as session:
+    db: Database = request.app.state.service.db
+    async with db.place(), db.read() as session:
         yield session
 
 
 async def _write(request: Request) -> AsyncIterator[WriteSession]:
-    async with request.app.state.service.db.write() as session:
+    db: Database = request.app.state.service.db
+    async with db.place(), db.write() as session:
         yield session
 
 

@@ -1,5 +1,6 @@
-"""What the database says of a fault names tables and constraints, never what a customer wrote."""
+"""Sessions: who gets one when, and what the database says of a fault."""
 
+import asyncio
 import traceback
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from kit.database import Database
 from kit.service import Service
+from kit.testing import eventually
 
 PERSONAL = "a portrait of ada@example.com"
 
@@ -52,3 +54,26 @@ class TestErrors:
         whole = "".join(traceback.format_exception(caught.value))
         assert "ada@example.com" not in whole
         assert "ada@example.com" not in repr(caught.value)
+
+
+class TestPlaces:
+    async def test_a_flood_of_requests_leaves_connections_to_the_service_and_is_served_in_order(
+        self, toy: Service
+    ) -> None:
+        served: list[int] = []
+        leave = asyncio.Event()
+
+        async def visit(number: int) -> None:
+            async with toy.db.place():
+                served.append(number)
+                async with toy.db.read():
+                    await leave.wait()
+
+        flood = [asyncio.create_task(visit(number)) for number in range(4 * toy.settings.database_pool_size)]
+        await eventually(lambda: len(served) == toy.settings.database_pool_size * 3 // 2)
+        async with toy.db.write() as session:
+            await session.execute(text("SELECT 1"))
+        leave.set()
+        await asyncio.gather(*flood)
+
+        assert served == list(range(len(flood)))

@@ -1,7 +1,6 @@
 """The consumer edge against a real PostgreSQL: every record ends in exactly one outcome."""
 
 import asyncio
-import contextlib
 import json
 import random
 from collections import Counter
@@ -86,61 +85,6 @@ class TestHandling:
         assert await counts(toy) == {}
         assert outcomes(MarkMade.wire_type)["ignored"] - before[0] == 1
         assert outcomes("other")["ignored"] - before[1] == 1
-
-
-class TestComingAgain:
-    """A batch that cannot be handled now raises, and whoever brought it brings it again."""
-
-    async def test_what_takes_too_long_gets_through_in_parts(self, toy: Service) -> None:
-        done: list[str] = []
-
-        async def slow(_session: WriteSession, events: list[MarkMade]) -> None:
-            if len(events) > 100:
-                raise TimeoutError("the statement took more than 30 s")
-            done.extend(event.thing for event in events)
-
-        edge = Edge(toy.db, service="toy", subscriptions=[on(MarkMade, slow)])
-        edge.stopping.set()
-        batch = records(*(MarkMade(thing=f"thing-{number}") for number in range(400)))
-
-        assert await _bring(edge, batch) > 1
-        assert sorted(done) == sorted(f"thing-{number}" for number in range(400))
-
-    async def test_an_outage_of_days_changes_nothing(self, toy: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        toy.edge._failures = 100_000
-        toy.edge.stopping.set()
-        with monkeypatch.context() as patch:
-            patch.setattr(toy.db, "write", _away)
-            with pytest.raises(ConnectionRefusedError):
-                await toy.edge.handle(records(MarkMade(thing="a")))
-
-        await toy.edge.handle(records(MarkMade(thing="a")))
-        assert await counts(toy) == {"a": 1}
-
-    async def test_what_is_ignored_is_counted_once(self, toy: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        before = outcomes(MarkMade.wire_type)["ignored"]
-        batch = records(MarkMade(thing="a", weight=0), MarkMade(thing="b"))
-        toy.edge.stopping.set()
-        with monkeypatch.context() as patch:
-            patch.setattr(toy.db, "write", _away)
-            with pytest.raises(ConnectionRefusedError):
-                await toy.edge.handle(batch)
-        await toy.edge.handle(batch)
-
-        assert outcomes(MarkMade.wire_type)["ignored"] - before == 1
-
-
-async def _bring(edge: Edge, batch: Sequence[FakeRecord]) -> int:
-    """How often a batch has to be brought until it is handled."""
-    for times in range(1, 20):
-        with contextlib.suppress(TimeoutError):
-            await edge.handle(batch)
-            return times
-    raise AssertionError("it never got through")
-
-
-def _away() -> None:
-    raise ConnectionRefusedError
 
 
 class TestDeadLetters:

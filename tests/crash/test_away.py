@@ -223,7 +223,7 @@ def _summary(outage: Outage, answers: list[Answer], numbers: dict[str, Any]) -> 
         "away": outage.part,
         "longest answer": f"{longest.request} {longest.seconds:.1f} s",
         "answers": statuses,
-        **{name: value for name, value in numbers.items() if name != "invariants"},
+        **numbers,
     }
 
 

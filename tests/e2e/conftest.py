@@ -1,13 +1,11 @@
 """The whole of Atelier as real processes, and customers who use nothing but its public API."""
 
 import base64
-import importlib
 import json
 import os
 import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,17 +17,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from playwright.async_api import Page, async_playwright
 
 import billing.clawbacks
-import gateway.accounts
-import gateway.keys
 import gateway.sessions
+from crash import operating
+from devstack.credentials import SERVICES
 from devstack.stack import Stack, own_stack
-from kit import invariants, outbox
-from kit.database import Database
 from kit.testing import eventually
 from shared.ids import uuid7
 from shared.prices import MILLICREDITS
 
-SERVICES = ("gateway", "billing", "generation", "storage", "publishing")
 WARNINGS = 20
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -126,26 +121,13 @@ class System:
         self.url = stack.url
         self.twins = stack.addresses.url("twins")
 
-    @asynccontextmanager
-    async def database(self, service: str) -> AsyncIterator[Database]:
-        """A service's database, as its own commands open it; events written here are sent by the running relay."""
-        db = Database(self.stack.infra.postgres.url(service), name="e2e", pool_size=2)
-        db.before_commit(outbox.flush)
-        try:
-            yield db
-        finally:
-            await db.close()
-
     async def register(self) -> tuple[str, str]:
         """A new account: its id and API key."""
-        async with self.database("gateway") as db, db.write() as session:
-            account = await gateway.accounts.register(session, email=f"{uuid7().hex}@example.com")
-            key = await gateway.keys.create_key(session, account_id=account.id, name="e2e")
-        return account.id, key.secret
+        return await operating.register(self.stack, f"{uuid7().hex}@example.com")
 
     async def grant(self, account_id: str, amount: int) -> None:
         """Give an account credits (whole ones) or take some away, as an operator does."""
-        async with self.database("billing") as db, db.write() as session:
+        async with operating.database(self.stack, "billing") as db, db.write() as session:
             key = f"e2e:{uuid7()}"
             await billing.clawbacks.adjust(
                 session, account_id=account_id, amount=amount * MILLICREDITS, reason="e2e", key=key
@@ -153,7 +135,7 @@ class System:
 
     async def sign_in_link(self, account_id: str) -> str:
         """A link that signs in to the page once, as the operator's command prints it."""
-        async with self.database("gateway") as db, db.write() as session:
+        async with operating.database(self.stack, "gateway") as db, db.write() as session:
             ticket = await gateway.sessions.create_ticket(session, account_id=account_id)
         return f"{self.url}/enter/{ticket}"
 
@@ -163,14 +145,7 @@ class System:
 
     async def violations(self) -> dict[str, list[str]]:
         """The invariants that do not hold, by service; empty when all hold."""
-        found = {}
-        for service in SERVICES:
-            module = importlib.import_module(f"{service}.invariants")
-            async with self.database(service) as db:
-                broken = await invariants.check(db, (*invariants.KERNEL, *module.INVARIANTS))
-            if broken:
-                found[service] = [f"{violation.invariant.fact} {violation.sample}" for violation in broken]
-        return found
+        return await operating.violations(self.stack)
 
 
 class Collector(BaseHTTPRequestHandler):

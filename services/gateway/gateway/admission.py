@@ -162,7 +162,7 @@ class Admission:
         """The answer that an earlier request with the same key got. Raises Problem 409."""
         if use is None:
             return None
-        async with self._db.read() as session:
+        async with self._db.place(), self._db.read() as session:
             response = await idempotency.find(session, use)
         return None if response is None else Admitted(response, replayed=True)
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -102,6 +103,12 @@ class TestThumbnail:
 
 
 class TestProcesses:
+    def test_one_starts_without_the_service(self) -> None:
+        """It imports the program's main module, as every spawned process does."""
+        look = "import storage.__main__, sys; sys.exit('storage.app' in sys.modules)"
+
+        assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
+
     async def test_one_that_dies_hurts_only_its_own_task(self) -> None:
         processes = Processes(1, memory=MEMORY)
 

@@ -10,7 +10,11 @@ from typing import Any
 
 import httpx
 
+from billing.grants import grant_by_hand
+from crash import operating
 from devstack.stack import Stack
+from kit.testing import eventually
+from shared.prices import MILLICREDITS
 
 CREDITS = 100_000
 BONUS_MILLICREDITS = 50_000 + 10_000  # for registering, and for the sign-in that this is
@@ -160,31 +164,35 @@ async def flat_pictures(stack: Stack) -> None:
 
 async def enter(stack: Stack, number: int) -> Customer:
     """Register a customer and, unless it is to be a poor one, grant it credits."""
-    made = json.loads(await command(stack, "gateway", "accounts", "create", "--email", f"c{number}@example.com"))
-    account_id = made["account_id"]
+    account_id, api_key = await operating.register(stack, f"c{number}@example.com", signs_in=True)
     rich = number % POOR_SHARE_OF_CUSTOMERS != POOR_SHARE_OF_CUSTOMERS - 1
     if rich:
         await _granted(stack, account_id)
     inbox = f"{stack.addresses.url('twins')}/hooks/customer-{number}"
     http = httpx.AsyncClient(
-        base_url=stack.url, headers={"Authorization": f"Bearer {made['api_key']}"}, timeout=10, trust_env=False
+        base_url=stack.url, headers={"Authorization": f"Bearer {api_key}"}, timeout=10, trust_env=False
     )
     secret = "whsec_" + base64.b64encode(random.Random(f"secret {number}").randbytes(32)).decode()
     (await http.put(f"{inbox}/config", json={"secret": secret})).raise_for_status()
-    return Customer(account_id, http, inbox, secret, CREDITS * 1000 if rich else 0)
+    return Customer(account_id, http, inbox, secret, CREDITS * MILLICREDITS if rich else 0)
 
 
 async def _granted(stack: Stack, account_id: str) -> None:
     """Billing must have heard of the account first."""
-    async with asyncio.timeout(180):
-        while True:
-            try:
-                grant = ("grant", "--account", account_id, "--credits", str(CREDITS), "--reason", "crowd")
-                await command(stack, "billing", *grant, "--key", f"crowd-{account_id}")
-            except RuntimeError:
-                await asyncio.sleep(0.5)
-            else:
-                return
+
+    async def give() -> bool:
+        async with operating.database(stack, "billing") as db, db.write() as session:
+            return await grant_by_hand(
+                session,
+                account_id=account_id,
+                key=f"crowd:{account_id}",
+                amount=CREDITS * MILLICREDITS,
+                reason="crowd",
+                source="adjustment",
+                expires_at=None,
+            )
+
+    await eventually(give, timeout=180)
 
 
 async def command(stack: Stack, service: str, *arguments: str) -> str:

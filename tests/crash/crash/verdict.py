@@ -1,6 +1,5 @@
 """What must be true once the dust has settled, asked of the databases, the object store, the twin and its inboxes."""
 
-import asyncio
 import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -9,7 +8,8 @@ from typing import Any
 import asyncpg
 import httpx
 
-from crash.crowd import BONUS_MILLICREDITS, Customer, command
+from crash import operating
+from crash.crowd import BONUS_MILLICREDITS, Customer
 from devstack.credentials import SERVICES
 from devstack.services import BUCKET
 from devstack.stack import Stack
@@ -183,6 +183,5 @@ async def _judge_kernel(verdict: Verdict, stack: Stack) -> None:
     for name in SERVICES:
         letters = await rows(stack, name, "SELECT type, error FROM dead_letters")
         verdict.demand(not letters, f"{name} has {len(letters)} dead letters, such as {[*letters[:1]]}")
-    told = await asyncio.gather(*(command(stack, name, "invariants") for name in SERVICES), return_exceptions=True)
-    verdict.demand(not (broken := [str(one) for one in told if isinstance(one, Exception)]), "\n".join(broken))
-    verdict.numbers["invariants"] = [str(one) for one in told]
+    broken = await operating.violations(stack)
+    verdict.demand(not broken, f"invariants do not hold: {broken}")

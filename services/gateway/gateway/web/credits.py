@@ -41,7 +41,7 @@ def make_router(db: Database, pages: Pages, till: Till) -> APIRouter:
             return pages.render("entered.html", to=PAGE)
         browser = balance = None
         if token is not None:
-            async with db.read() as session:
+            async with db.place(), db.read() as session:
                 browser = await signed_in(session, token=token)
                 if browser is not None:
                     balance = await balance_of(session, account_id=browser.account.id)
