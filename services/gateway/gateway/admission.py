@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 import structlog
 from pydantic import ValidationError
 from sqlalchemy import insert, select
@@ -172,7 +172,7 @@ class Admission:
             wallet = await self._client.get_json(
                 self._billing, "/v1/credits", caller=caller, seconds=self._confirmation_seconds
             )
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError) as error:
             log.warning("balance.unconfirmed", account_id=caller.account_id, reason=repr(error))
             return None
         available = wallet.get("available") if isinstance(wallet, dict) else None

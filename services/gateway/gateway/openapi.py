@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import httpx
+import httpx2
 import structlog
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field
@@ -136,7 +136,7 @@ class PublicApi:
         self._next_fetch[owner.name] = time.monotonic() + RETRY_SECONDS
         try:
             document = await self._client.get_json(owner, "/openapi.json", seconds=FETCH_TIMEOUT_SECONDS)
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError) as error:
             log.warning("openapi.incomplete", owner=owner.name, reason=repr(error))
             return
         if isinstance(document, dict):

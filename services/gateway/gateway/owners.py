@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 
-import httpx
+import httpx2
 
 from gateway.settings import GatewaySettings
 from kit.identity import Caller, Minter
 from kit.tracing import current_traceparent
 
-TIMEOUT = httpx.Timeout(30.0, connect=2.0)
+TIMEOUT = httpx2.Timeout(30.0, connect=2.0)
 # An owner closes idle connections after 30 s.
-LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=15.0)
-UPLOAD_LIMITS = httpx.Limits(max_connections=200, max_keepalive_connections=10, keepalive_expiry=15.0)
+LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=15.0)
+UPLOAD_LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=10, keepalive_expiry=15.0)
 
 BILLING_PATHS = (
     "/v1/credits",
@@ -60,13 +60,13 @@ def owners(settings: GatewaySettings) -> tuple[Owner, ...]:
 
 
 class OwnerClient:
-    """Calls the other services. Raises httpx.TransportError when one does not answer."""
+    """Calls the other services. Raises httpx2.TransportError when one does not answer."""
 
     def __init__(self, minter: Minter) -> None:
         self._minter = minter
-        self._http = httpx.AsyncClient(timeout=TIMEOUT, limits=LIMITS, trust_env=False)
+        self._http = httpx2.AsyncClient(timeout=TIMEOUT, limits=LIMITS, trust_env=False)
         # apart, because a slow upload holds its connection for as long as it lasts
-        self._uploads = httpx.AsyncClient(timeout=TIMEOUT, limits=UPLOAD_LIMITS, trust_env=False)
+        self._uploads = httpx2.AsyncClient(timeout=TIMEOUT, limits=UPLOAD_LIMITS, trust_env=False)
 
     async def send(
         self,
@@ -79,17 +79,17 @@ class OwnerClient:
         headers: Sequence[tuple[bytes, bytes]] = (),
         content: AsyncIterable[bytes] | bytes | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - of the transport
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         """Send a request and return the answer with its body unread; the caller closes it.
 
         ``path`` is the decoded path that the token is good for, ``raw_target`` path and query as they go on the wire.
         """
-        url = httpx.URL(owner.url).copy_with(raw_path=raw_target or path.encode())
+        url = httpx2.URL(owner.url).copy_with(raw_path=raw_target or path.encode())
         sent = [*headers, (b"accept-encoding", b"identity"), (b"traceparent", current_traceparent().encode())]
         if caller is not None:
             token = self._minter.mint(caller, audience=owner.name, method=method, path=path)
             sent.append((b"authorization", f"Bearer {token}".encode()))
-        patience = TIMEOUT if timeout is None else httpx.Timeout(timeout)
+        patience = TIMEOUT if timeout is None else httpx2.Timeout(timeout)
         http = self._uploads if path in owner.uploads else self._http
         request = http.build_request(method, url, headers=sent, content=content, timeout=patience)
         return await http.send(request, stream=True)
@@ -103,7 +103,7 @@ class OwnerClient:
         query: str = "",
         seconds: float,
     ) -> object:
-        """The JSON that a service answers, whole within ``seconds``. Raises httpx.HTTPError or ValueError."""
+        """The JSON that a service answers, whole within ``seconds``. Raises httpx2.HTTPError or ValueError."""
         target = f"{path}?{query}".encode() if query else None
         try:
             async with asyncio.timeout(seconds):  # the transport's own counts anew with every byte
@@ -115,7 +115,7 @@ class OwnerClient:
                 finally:
                     await response.aclose()
         except TimeoutError as error:
-            raise httpx.ReadTimeout("no complete answer in time") from error
+            raise httpx2.ReadTimeout("no complete answer in time") from error
 
     async def close(self) -> None:
         """Close connections."""

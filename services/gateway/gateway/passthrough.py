@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-import httpx
+import httpx2
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
@@ -120,12 +120,12 @@ class _Endpoint:
                     headers=_headers(request),
                     content=await self._content(request),
                 )
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             log.warning("owner.unreachable", owner=self._owner.name, path=path, reason=repr(error))
             raise service_unavailable(self._owner.name) from error
         except ClientDisconnect as error:
             raise body_broken_off() from error
-        if answer.status_code == httpx.codes.UNAUTHORIZED:
+        if answer.status_code == httpx2.codes.UNAUTHORIZED:
             await answer.aclose()
             log.error("owner.refused_identity", owner=self._owner.name, path=path)
             raise service_unavailable(self._owner.name)
@@ -182,7 +182,7 @@ async def _until_silent(request: Request) -> AsyncIterator[bytes]:
         yield part
 
 
-async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
+async def _body(answer: httpx2.Response) -> AsyncIterator[bytes]:
     try:
         async for part in answer.aiter_raw():
             yield part
@@ -190,7 +190,7 @@ async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
         await answer.aclose()
 
 
-def _answer_headers(answer: httpx.Response) -> Headers:
+def _answer_headers(answer: httpx2.Response) -> Headers:
     named_by_connection = {name.strip().lower().encode() for name in answer.headers.get("connection", "").split(",")}
     withheld = WITHHELD | named_by_connection
     return [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in withheld]

@@ -6,7 +6,7 @@ ever held for more than was quoted, because billing refuses a price that is not 
 
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
@@ -66,11 +66,11 @@ class Quotes:
                 self._billing, f"/v1/quotes/{quote_id}", caller=caller, seconds=self._seconds
             )
             return _Quote.model_validate(answer)
-        except httpx.HTTPStatusError as error:
-            if error.response.status_code == httpx.codes.NOT_FOUND:
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code == httpx2.codes.NOT_FOUND:
                 raise unknown_quote(quote_id) from error
             reason: Exception = error
-        except (httpx.HTTPError, ValidationError, ValueError) as error:
+        except (httpx2.HTTPError, ValidationError, ValueError) as error:
             reason = error
         log.warning("quote.unconfirmed", account_id=caller.account_id, quote_id=quote_id, reason=repr(reason))
         return None

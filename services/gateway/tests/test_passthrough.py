@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
@@ -281,8 +282,8 @@ class TestSlowBodies:
     @pytest.fixture
     def overrides(self, overrides, monkeypatch):
         """Few connections of either pool, so that a test can use them up."""
-        monkeypatch.setattr(owners, "LIMITS", httpx.Limits(max_connections=1))
-        monkeypatch.setattr(owners, "UPLOAD_LIMITS", httpx.Limits(max_connections=2))
+        monkeypatch.setattr(owners, "LIMITS", httpx2.Limits(max_connections=1))
+        monkeypatch.setattr(owners, "UPLOAD_LIMITS", httpx2.Limits(max_connections=2))
         return overrides
 
     @pytest.mark.parametrize("path", ["/v1/uploads", "/v1/assets"])

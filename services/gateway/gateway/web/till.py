@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import TypeVar
 
-import httpx
+import httpx2
 import structlog
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
@@ -159,6 +159,6 @@ class Till:
                 self._billing, path, caller=caller, query=query, seconds=PATIENCE_SECONDS
             )
             return model.model_validate(told)
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx2.HTTPError, ValueError) as error:
             log.warning("till.silent", account_id=caller.account_id, path=path, reason=repr(error))
             return None
