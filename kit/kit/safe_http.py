@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-import httpx
+import httpx2
 
 MAX_ANSWER_BYTES = 64 * 1024
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
@@ -22,6 +22,7 @@ _NOT_PLAIN = (
 )
 MAX_PORT = 65_535
 TIMEOUT_SECONDS = 15.0
+CONNECTIONS = 64
 LOOK_UPS = 64
 """At a time: one that hangs keeps its thread for longer than anybody waits for it."""
 
@@ -35,7 +36,7 @@ class Answer:
     """What the other side said. ``body`` is cut at 64 KB."""
 
     status: int
-    headers: httpx.Headers
+    headers: httpx2.Headers
     body: bytes
 
 
@@ -44,24 +45,24 @@ class SafeClient:
 
     def __init__(self, *, allow_loopback: bool = False, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._allow_loopback = allow_loopback
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout_seconds, connect=5.0),
+        self._client = httpx2.AsyncClient(
+            timeout=httpx2.Timeout(timeout_seconds, connect=5.0),
             follow_redirects=False,
             trust_env=False,
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=0),
+            limits=httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=0),
         )
         self._timeout_seconds = timeout_seconds
         # apart from the loop's own few threads, which everything else uses
         self._look_ups = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="look-up")
 
     async def post(self, url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
-        """Send one POST. Raises AddressRefusedError, or httpx.HTTPError when the other side does not answer in time."""
+        """Send one POST. Raises AddressRefusedError, or httpx2.HTTPError when there is no answer in time."""
         target = _parse(url)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return await self._post(target, content, headers)
         except TimeoutError as error:
-            raise httpx.ReadTimeout("no complete answer in time") from error
+            raise httpx2.ReadTimeout("no complete answer in time") from error
 
     async def check(self, url: str) -> None:
         """Raise AddressRefusedError when the address may not be called."""
@@ -72,16 +73,16 @@ class SafeClient:
         await self._client.aclose()
         self._look_ups.shutdown(wait=False, cancel_futures=True)
 
-    async def _post(self, target: httpx.URL, content: bytes, headers: dict[str, str]) -> Answer:
+    async def _post(self, target: httpx2.URL, content: bytes, headers: dict[str, str]) -> Answer:
         *others, last = await self._resolve(target)
         for address in others:
             try:
                 return await self._post_to(address, target, content, headers)
-            except (httpx.ConnectError, httpx.ConnectTimeout):
+            except (httpx2.ConnectError, httpx2.ConnectTimeout):
                 continue  # nothing was sent; an IPv6 address leads nowhere from a network without
         return await self._post_to(last, target, content, headers)
 
-    async def _post_to(self, address: str, target: httpx.URL, content: bytes, headers: dict[str, str]) -> Answer:
+    async def _post_to(self, address: str, target: httpx2.URL, content: bytes, headers: dict[str, str]) -> Answer:
         request = self._client.build_request(
             "POST",
             target.copy_with(host=address),
@@ -95,7 +96,7 @@ class SafeClient:
         finally:
             await response.aclose()
 
-    async def _resolve(self, url: httpx.URL) -> list[str]:
+    async def _resolve(self, url: httpx2.URL) -> list[str]:
         """The addresses of the host, each judged, in the order in which they are to be tried."""
         host = url.raw_host.decode("ascii")
         if url.scheme not in {"http", "https"} or not host:
@@ -109,7 +110,7 @@ class SafeClient:
             look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
             found = await asyncio.get_running_loop().run_in_executor(self._look_ups, look_up)
         except socket.gaierror as error:
-            raise httpx.ConnectError(f"{host} cannot be resolved") from error
+            raise httpx2.ConnectError(f"{host} cannot be resolved") from error
         except UnicodeError as error:
             raise AddressRefusedError("the address has no valid host name") from error
         addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
@@ -128,10 +129,10 @@ class SafeClient:
         return address.is_global and not address.is_multicast
 
 
-def _parse(url: str) -> httpx.URL:
+def _parse(url: str) -> httpx2.URL:
     try:
-        return httpx.URL(url)
-    except httpx.InvalidURL as error:
+        return httpx2.URL(url)
+    except httpx2.InvalidURL as error:
         raise AddressRefusedError("the address is not a URL") from error
 
 
@@ -140,7 +141,7 @@ def _is_plain_unicast(address: ipaddress.IPv6Address) -> bool:
     return address in _GLOBAL_UNICAST and not any(address in network for network in _NOT_PLAIN)
 
 
-async def _read_capped(response: httpx.Response) -> bytes:
+async def _read_capped(response: httpx2.Response) -> bytes:
     body = b""
     async for part in response.aiter_raw():  # compressed or not, what arrives is what counts
         body += part

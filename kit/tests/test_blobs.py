@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import structlog
 import urllib3
@@ -41,8 +41,8 @@ async def blobs(stack: Stack) -> AsyncIterator[Blobs]:
 
 
 @pytest.fixture
-async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(trust_env=False) as client:
+async def http() -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(trust_env=False) as client:
         yield client
 
 
@@ -111,7 +111,7 @@ class TestObjects:
 
 
 class TestSignedUrls:
-    async def test_a_signed_url_works_without_credentials(self, blobs: Blobs, http: httpx.AsyncClient) -> None:
+    async def test_a_signed_url_works_without_credentials(self, blobs: Blobs, http: httpx2.AsyncClient) -> None:
         await blobs.put(KEY, DATA, "image/png")
 
         url = blobs.signed_url(KEY, expires=timedelta(minutes=1), filename="fox.png")
@@ -119,9 +119,11 @@ class TestSignedUrls:
 
         assert (answer.status_code, answer.content) == (200, DATA)
         assert answer.headers["content-type"] == "image/png"
-        assert httpx.URL(url).params["response-content-disposition"] == 'inline; filename="fox.png"'
+        assert httpx2.URL(url).params["response-content-disposition"] == 'inline; filename="fox.png"'
 
-    async def test_a_url_that_was_changed_or_not_signed_is_refused(self, blobs: Blobs, http: httpx.AsyncClient) -> None:
+    async def test_a_url_that_was_changed_or_not_signed_is_refused(
+        self, blobs: Blobs, http: httpx2.AsyncClient
+    ) -> None:
         await blobs.put("mine", DATA, "image/png")
         await blobs.put("other", DATA, "image/png")
         url = blobs.signed_url("mine", expires=timedelta(minutes=1))
@@ -134,7 +136,7 @@ class TestSignedUrls:
         ):
             assert (await http.get(changed)).status_code == 403
 
-    async def test_a_signed_url_expires(self, blobs: Blobs, http: httpx.AsyncClient) -> None:
+    async def test_a_signed_url_expires(self, blobs: Blobs, http: httpx2.AsyncClient) -> None:
         await blobs.put(KEY, DATA, "image/png")
         url = blobs.signed_url(KEY, expires=timedelta(seconds=1))
 
@@ -153,7 +155,7 @@ class TestSignedUrls:
             public_url="https://media.example.com",
         )
 
-        url = httpx.URL(store.signed_url("a/b", expires=timedelta(hours=1)))
+        url = httpx2.URL(store.signed_url("a/b", expires=timedelta(hours=1)))
 
         assert (url.host, url.path) == ("media.example.com", "/pictures/a/b")
         await store.close()

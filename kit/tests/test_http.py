@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import structlog
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import REGISTRY
 from pydantic import BaseModel, SecretStr
+from starlette.types import Message
 
 from kit import http, testing, tracing
 from kit.http import MAX_BODY_BYTES
@@ -60,13 +61,13 @@ def app() -> FastAPI:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(app=app())
-    async with httpx.AsyncClient(transport=transport, base_url="http://edge.test") as client:
+async def client() -> AsyncIterator[httpx2.AsyncClient]:
+    transport = httpx2.ASGITransport(app=app())
+    async with httpx2.AsyncClient(transport=transport, base_url="http://edge.test") as client:
         yield client
 
 
-def problem_of(answer: httpx.Response) -> dict[str, Any]:
+def problem_of(answer: httpx2.Response) -> dict[str, Any]:
     """The problem of an answer, which has the form of all problems."""
     assert answer.headers["content-type"] == MEDIA_TYPE
     body: dict[str, Any] = answer.json()
@@ -83,16 +84,16 @@ def requests(route: str, status: int) -> float:
 
 
 class TestRequestId:
-    async def test_a_good_id_is_echoed(self, client: httpx.AsyncClient) -> None:
+    async def test_a_good_id_is_echoed(self, client: httpx2.AsyncClient) -> None:
         answer = await client.post("/orders", json={"size": 1}, headers={"X-Request-Id": "trace-7:a.b_c"})
         assert answer.headers["x-request-id"] == "trace-7:a.b_c"
 
     @pytest.mark.parametrize("bad", [b"", b"a b", b"x" * 129, b"<script>", b"\xe4", b"a\nb", b"a\n"])
-    async def test_any_other_is_replaced_by_one_of_ours(self, client: httpx.AsyncClient, bad: bytes) -> None:
+    async def test_any_other_is_replaced_by_one_of_ours(self, client: httpx2.AsyncClient, bad: bytes) -> None:
         answer = await client.post("/orders", json={"size": 1}, headers={b"X-Request-Id": bad})
         assert decode(answer.headers["x-request-id"])
 
-    async def test_it_is_in_the_log_lines_of_the_request(self, client: httpx.AsyncClient) -> None:
+    async def test_it_is_in_the_log_lines_of_the_request(self, client: httpx2.AsyncClient) -> None:
         with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as logs:
             await client.get("/broken", headers={"X-Request-Id": "req-1"})
         assert [entry["request_id"] for entry in logs if entry["event"] == "request.failed"] == ["req-1"]
@@ -114,8 +115,8 @@ class TestTime:
 
             return StreamingResponse(parts())
 
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=streaming), base_url="http://edge.test"
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=streaming), base_url="http://edge.test"
         ) as client:
             assert (await client.get("/stream")).content == b"data: 1"
 
@@ -125,7 +126,7 @@ class TestTime:
 class TestSecretsInPaths:
     @pytest.mark.parametrize("away", [True, False])
     async def test_logs_and_spans_name_the_route_and_never_the_path(
-        self, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, away: bool
+        self, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, away: bool
     ) -> None:
         exporter, provider = InMemorySpanExporter(), TracerProvider()
         provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -146,7 +147,7 @@ class TestBodyLimit:
     def body(self, size: int) -> bytes:
         return b'{"size": 1, "note": "' + b"x" * (size - 23) + b'"}'
 
-    async def test_a_body_at_the_limit_is_read_and_one_byte_more_is_refused(self, client: httpx.AsyncClient) -> None:
+    async def test_a_body_at_the_limit_is_read_and_one_byte_more_is_refused(self, client: httpx2.AsyncClient) -> None:
         headers = {"content-type": "application/json"}
         fits = await client.post("/orders", content=self.body(MAX_BODY_BYTES), headers=headers)
         too_big = await client.post("/orders", content=self.body(MAX_BODY_BYTES + 1), headers=headers)
@@ -155,7 +156,7 @@ class TestBodyLimit:
         assert problem_of(too_big)["code"] == "body_too_large"
         assert too_big.status_code == 413
 
-    async def test_a_body_without_a_length_is_cut_off_as_well(self, client: httpx.AsyncClient) -> None:
+    async def test_a_body_without_a_length_is_cut_off_as_well(self, client: httpx2.AsyncClient) -> None:
         sent = 0
 
         async def endless() -> AsyncIterator[bytes]:
@@ -169,28 +170,50 @@ class TestBodyLimit:
         assert answer.status_code == 413
         assert sent <= MAX_BODY_BYTES + 2 * 1024
 
-    async def test_a_route_may_take_more(self, client: httpx.AsyncClient) -> None:
+    async def test_a_client_that_leaves_in_the_middle_is_no_failure_of_ours(self) -> None:
+        reading = app()
+
+        @reading.post("/notes")
+        async def note(request: Request) -> None:
+            await request.body()
+
+        told: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            told.append(message)
+
+        with structlog.testing.capture_logs() as logs:
+            scope = {"type": "http", "method": "POST", "path": "/notes", "headers": [], "query_string": b""}
+            await reading(scope, receive, send)
+
+        assert told[0]["status"] == 400
+        assert logs == []
+
+    async def test_a_route_may_take_more(self, client: httpx2.AsyncClient) -> None:
         headers = {"content-type": "application/json"}
         answer = await client.post("/uploads", content=self.body(2 * MAX_BODY_BYTES), headers=headers)
         assert answer.status_code == 200
 
 
 class TestProblems:
-    async def test_a_problem_has_its_code_its_headers_and_its_own_members(self, client: httpx.AsyncClient) -> None:
+    async def test_a_problem_has_its_code_its_headers_and_its_own_members(self, client: httpx2.AsyncClient) -> None:
         answer = await client.get("/orders/7")
         body = problem_of(answer)
         assert (answer.status_code, body["code"], body["number"]) == (404, "no_order", 7)
         assert body["instance"] == "/orders/7"
         assert answer.headers["x-hint"] == "look"
 
-    async def test_fields_at_fault_are_named_and_their_values_are_not_echoed(self, client: httpx.AsyncClient) -> None:
+    async def test_fields_at_fault_are_named_and_their_values_are_not_echoed(self, client: httpx2.AsyncClient) -> None:
         body = problem_of(await client.post("/orders", json={"size": "s3cret", "note": 5}))
 
         assert (body["status"], body["code"]) == (422, "invalid_request")
         assert [fault["field"] for fault in body["errors"]] == ["size", "note"]
         assert "s3cret" not in str(body)
 
-    async def test_a_body_that_is_not_json_is_told(self, client: httpx.AsyncClient) -> None:
+    async def test_a_body_that_is_not_json_is_told(self, client: httpx2.AsyncClient) -> None:
         answer = await client.post("/orders", content=b"{", headers={"content-type": "application/json"})
         assert (answer.status_code, problem_of(answer)["code"]) == (400, "invalid_json")
 
@@ -198,12 +221,12 @@ class TestProblems:
         ("method", "path", "code"), [("GET", "/none", "not_found"), ("PUT", "/orders", "method_not_allowed")]
     )
     async def test_unknown_routes_and_methods_are_problems_too(
-        self, client: httpx.AsyncClient, method: str, path: str, code: str
+        self, client: httpx2.AsyncClient, method: str, path: str, code: str
     ) -> None:
         assert problem_of(await client.request(method, path))["code"] == code
 
     async def test_an_unexpected_error_is_logged_and_says_nothing_of_the_inside(
-        self, client: httpx.AsyncClient
+        self, client: httpx2.AsyncClient
     ) -> None:
         before = requests("/broken", 500)
         with structlog.testing.capture_logs() as logs:
@@ -215,7 +238,7 @@ class TestProblems:
         assert [type(entry["exc_info"]) for entry in logs] == [RuntimeError]
         assert requests("/broken", 500) - before == 1
 
-    async def test_a_server_that_is_away_asks_for_another_try(self, client: httpx.AsyncClient) -> None:
+    async def test_a_server_that_is_away_asks_for_another_try(self, client: httpx2.AsyncClient) -> None:
         before = requests("/away", 503)
         answer = await client.get("/away")
 

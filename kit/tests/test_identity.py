@@ -5,7 +5,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
+import httpx2
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -85,7 +85,7 @@ class TestVerifier:
 
 class TestRoute:
     @pytest.fixture
-    def client(self) -> httpx.AsyncClient:
+    def client(self) -> httpx2.AsyncClient:
         app = FastAPI()
         http.install(app, service="toy")
         app.state.service = SimpleNamespace(verifier=VERIFIER)
@@ -94,14 +94,14 @@ class TestRoute:
         async def who(caller: CallerDep) -> str:
             return caller.account_id
 
-        return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://billing.test")
+        return httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://billing.test")
 
-    async def test_a_route_knows_its_caller(self, client: httpx.AsyncClient) -> None:
+    async def test_a_route_knows_its_caller(self, client: httpx2.AsyncClient) -> None:
         answer = await client.get("/v1/credits", headers={"Authorization": f"Bearer {token()}"})
         assert (answer.status_code, answer.json()) == (200, "acc_1")
 
     @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic YTpi", "Bearer \u00e4.b.c"])
-    async def test_without_a_token_a_route_is_closed(self, client: httpx.AsyncClient, header: str | None) -> None:
+    async def test_without_a_token_a_route_is_closed(self, client: httpx2.AsyncClient, header: str | None) -> None:
         headers = {} if header is None else {"Authorization": header.encode("latin-1")}
         answer = await client.get("/v1/credits", headers=headers)
         assert answer.status_code == 401

@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from kit import safe_http
 from kit.safe_http import MAX_ANSWER_BYTES, AddressRefusedError, SafeClient
+from kit.testing import eventually
 
 Serve = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -142,9 +144,9 @@ class TestAddresses:
             patch.setattr(socket, "getaddrinfo", numeric)  # ask no name server
             try:
                 await strict.check(url)
-            except (AddressRefusedError, httpx.ConnectError):
+            except (AddressRefusedError, httpx2.ConnectError):
                 return
-        assert ipaddress.ip_address(httpx.URL(url).host).is_global
+        assert ipaddress.ip_address(httpx2.URL(url).host).is_global
 
 
 class TestCall:
@@ -194,7 +196,7 @@ class TestCall:
                 (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, there.port)) for host in ("127.0.0.1", "127.0.0.2")
             ]
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
-            with pytest.raises(httpx.RemoteProtocolError):
+            with pytest.raises(httpx2.RemoteProtocolError):
                 await local.post(f"http://hooks.example.com:{there.port}/", content=b"{}", headers={})
 
         assert len(there.requests) == 1
@@ -239,7 +241,7 @@ class TestSlowness:
 
         client = SafeClient(allow_loopback=True, timeout_seconds=0.2)
         async with receiver(stall) as there:
-            with pytest.raises(httpx.TimeoutException):
+            with pytest.raises(httpx2.TimeoutException):
                 await client.post(f"http://127.0.0.1:{there.port}/", content=b"", headers={})
             done.set()
         await client.close()
@@ -254,7 +256,7 @@ class TestSlowness:
 
         client = SafeClient(allow_loopback=True, timeout_seconds=0.3)
         async with receiver(drip) as there:
-            with pytest.raises(httpx.TimeoutException):
+            with pytest.raises(httpx2.TimeoutException):
                 await client.post(f"http://127.0.0.1:{there.port}/", content=b"", headers={})
         await client.close()
 
@@ -274,8 +276,34 @@ class TestSlowness:
             answers.set()
             await client.close()
 
-        assert all(isinstance(error, httpx.TimeoutException) for error in errors)
+        assert all(isinstance(error, httpx2.TimeoutException) for error in errors)
+
+    async def test_calls_that_were_given_up_leave_every_connection_to_the_next(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(safe_http, "CONNECTIONS", 4)
+        awake = asyncio.Event()
+
+        async def sleepy(writer: asyncio.StreamWriter) -> None:
+            await awake.wait()
+            await answer()(writer)
+
+        client = SafeClient(allow_loopback=True, timeout_seconds=0.2)
+        async with receiver(sleepy) as there:
+
+            async def call(times: int) -> list[Any]:
+                post = partial(client.post, f"http://127.0.0.1:{there.port}/", content=b"", headers={})
+                return await asyncio.gather(*(post() for _ in range(times)), return_exceptions=True)
+
+            assert all(isinstance(error, httpx2.TimeoutException) for error in await call(40))
+            awake.set()
+            await eventually(lambda: _all_ok(call(4)))
+        await client.close()
 
     async def test_a_server_that_is_away_is_told(self, local: SafeClient) -> None:
-        with pytest.raises(httpx.ConnectError):
+        with pytest.raises(httpx2.ConnectError):
             await local.post("http://127.0.0.1:1/", content=b"", headers={})
+
+
+async def _all_ok(called: Awaitable[list[Any]]) -> bool:
+    return [getattr(answered, "status", None) for answered in await called] == [200] * 4

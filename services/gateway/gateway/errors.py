@@ -68,11 +68,6 @@ def upload_stalled() -> Problem:
     return Problem(408, "upload_stalled", "The upload stood still; send it again.", headers={"Connection": "close"})
 
 
-def body_broken_off() -> Problem:
-    """400: the body ended too early; whoever sent it has gone."""
-    return Problem(400, "bad_request", "The body was broken off.")
-
-
 def not_json() -> Problem:
     """415: the body is of another type."""
     return Problem(415, "unsupported_media_type", "Send the body as JSON, with `Content-Type: application/json`.")

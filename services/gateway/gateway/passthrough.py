@@ -13,11 +13,10 @@ import httpx2
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from gateway.auth import Authenticator
-from gateway.errors import body_broken_off, service_unavailable, too_many_uploads, upload_stalled
+from gateway.errors import service_unavailable, too_many_uploads, upload_stalled
 from gateway.keys import Scope
 from gateway.owners import Owner, OwnerClient
 from kit.identity import Caller
@@ -123,8 +122,6 @@ class _Endpoint:
         except httpx2.TransportError as error:
             log.warning("owner.unreachable", owner=self._owner.name, path=path, reason=repr(error))
             raise service_unavailable(self._owner.name) from error
-        except ClientDisconnect as error:
-            raise body_broken_off() from error
         if answer.status_code == httpx2.codes.UNAUTHORIZED:
             await answer.aclose()
             log.error("owner.refused_identity", owner=self._owner.name, path=path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from fastapi import FastAPI
@@ -59,7 +59,7 @@ class Customer:
 
     account_id: str
     key: str
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
 
 
 class Make:
@@ -230,29 +230,29 @@ def open_account(gateway: Service) -> Callable[[], Awaitable[tuple[str, str]]]:
 
 
 @pytest.fixture
-async def http(gateway: Service) -> AsyncIterator[httpx.AsyncClient]:
+async def http(gateway: Service) -> AsyncIterator[httpx2.AsyncClient]:
     """A client without credentials, on the app itself."""
-    transport = httpx.ASGITransport(app=gateway.create_app(), raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
+    transport = httpx2.ASGITransport(app=gateway.create_app(), raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://gateway.test") as client:
         yield client
 
 
 @pytest.fixture
-async def customer(http: httpx.AsyncClient, open_account: Any) -> Customer:
+async def customer(http: httpx2.AsyncClient, open_account: Any) -> Customer:
     account_id, key = await open_account()
     http.headers["Authorization"] = f"Bearer {key}"
     return Customer(account_id, key, http)
 
 
 @pytest.fixture
-async def browser(http: httpx.AsyncClient) -> httpx.AsyncClient:
+async def browser(http: httpx2.AsyncClient) -> httpx2.AsyncClient:
     """A browser that is not signed in."""
     http.headers.update(BROWSER)
     return http
 
 
 @pytest.fixture
-def ask(browser: httpx.AsyncClient) -> Callable[..., Awaitable[str]]:
+def ask(browser: httpx2.AsyncClient) -> Callable[..., Awaitable[str]]:
     """Ask for pictures as the page does; the id of the job."""
 
     async def post(**job_input: Any) -> str:
@@ -265,7 +265,7 @@ def ask(browser: httpx.AsyncClient) -> Callable[..., Awaitable[str]]:
 
 
 @pytest.fixture
-async def account(gateway: Service, browser: httpx.AsyncClient, open_account: Any) -> str:
+async def account(gateway: Service, browser: httpx2.AsyncClient, open_account: Any) -> str:
     """The account that the browser is signed in to."""
     account_id, key = await open_account()
     await browser.post("/enter", data={"api_key": key})
@@ -321,6 +321,6 @@ async def live(gateway: Service, open_account: Any) -> AsyncIterator[Customer]:
     headers = {"Authorization": f"Bearer {key}"}
     async with (
         served(gateway.create_app()) as url,
-        httpx.AsyncClient(base_url=url, headers=headers, timeout=10, trust_env=False) as client,
+        httpx2.AsyncClient(base_url=url, headers=headers, timeout=10, trust_env=False) as client,
     ):
         yield Customer(account_id, key, client)

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import httpx
 import httpx2
 import pytest
 from fastapi import FastAPI, Request
@@ -144,7 +143,7 @@ class TestIdentity:
         await customer.http.get("/v1/assets")
         stolen = {"Authorization": owner.requests[0].headers["Authorization"]}
 
-        async with httpx.AsyncClient(base_url=owner.url, headers=stolen, trust_env=False) as thief:
+        async with httpx2.AsyncClient(base_url=owner.url, headers=stolen, trust_env=False) as thief:
             answers = [await thief.get("/v1/assets"), await thief.get("/v1/assets/1"), await thief.post("/v1/assets")]
 
         assert [answer.status_code for answer in answers] == [200, 401, 401]
@@ -184,7 +183,7 @@ class TestIdentity:
 
     @pytest.mark.parametrize("name", ["a%3Fb", "a%23b", "%C3%A4", "a%20b"])
     async def test_an_escaped_path_arrives_as_it_was(self, live, owner, name):
-        raw = httpx.URL(live.http.base_url).copy_with(raw_path=f"/v1/assets/{name}".encode())
+        raw = httpx2.URL(live.http.base_url).copy_with(raw_path=f"/v1/assets/{name}".encode())
         answer = await live.http.send(live.http.build_request("GET", raw))
 
         assert answer.status_code == 200

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
+import httpx2
 import pytest
 
 from kit.signals import Signals
@@ -16,7 +16,7 @@ from shared.ids import new_id
 class Stream:
     """An open stream and what came through it."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, answer: httpx2.Response) -> None:
         self.answer = answer
         self.events = []
         self.ended = False

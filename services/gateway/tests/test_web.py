@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from structlog.testing import capture_logs
 
@@ -32,7 +32,7 @@ async def finish(gateway: Service, make: Any, account_id: str, job_id: str) -> N
         await gateway.edge.handle(testing.records(stamped))
 
 
-def text_of(page: httpx.Response) -> str:
+def text_of(page: httpx2.Response) -> str:
     """What a page says, without its tags."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
 

@@ -3,7 +3,7 @@
 import re
 from html import unescape
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI, Request
 
@@ -223,7 +223,7 @@ class TestWithoutBilling:
     async def test_the_last_known_balance_is_shown(self, gateway, browser, account, make):
         await gateway.edge.handle(records(make.granted(account, available=-3_000)))
 
-        page: httpx.Response = await browser.get("/credits")
+        page: httpx2.Response = await browser.get("/credits")
 
         assert page.status_code == 200
         assert "\N{MINUS SIGN}3" in page.text

@@ -6,7 +6,7 @@ import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
+import httpx2
 import pytest
 
 from generation.app import build
@@ -35,7 +35,7 @@ class Twin:
         return (await self._report(api_key))["in_flight"]
 
     async def _report(self, api_key: str) -> dict:
-        async with httpx.AsyncClient() as http:
+        async with httpx2.AsyncClient() as http:
             answer = await http.get(f"{self.url}/control/calls", params={"api_key": api_key, "limit": 0})
             return answer.raise_for_status().json()
 
@@ -47,7 +47,7 @@ def twin() -> Iterator[Twin]:
         assert process.stdout is not None
         url = process.stdout.readline().rpartition(" ")[2].strip()
         assert url.startswith("http"), "the twins did not start"
-        httpx.put(f"{url}/control/settings", json={"art": "flat"}).raise_for_status()
+        httpx2.put(f"{url}/control/settings", json={"art": "flat"}).raise_for_status()
         try:
             yield Twin(url)
         finally:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
+import httpx2
 import structlog
 from sqlalchemy import func, insert, update
 
@@ -47,9 +47,9 @@ FINAL = frozenset({"address_refused", "secret_unusable", "gone"})
 FAULTS: tuple[tuple[type[Exception], str], ...] = (
     (SecretUnusableError, "secret_unusable"),
     (AddressRefusedError, "address_refused"),
-    (httpx.TimeoutException, "timeout"),
-    (httpx.ConnectError, "connect_failed"),
-    (httpx.HTTPError, "connection_broken"),
+    (httpx2.TimeoutException, "timeout"),
+    (httpx2.ConnectError, "connect_failed"),
+    (httpx2.HTTPError, "connection_broken"),
 )
 """What each error of an attempt means; the first that fits counts."""
 

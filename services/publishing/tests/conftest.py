@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import pytest
 import uvicorn
 from pydantic import SecretStr
@@ -138,13 +138,13 @@ def journey() -> Callable[..., Journey]:
     return make_journey
 
 
-class Limited(httpx.Auth):
+class Limited(httpx2.Auth):
     """The identity of an API key that may do less than everything."""
 
     def __init__(self, account_id: str, *scopes: str) -> None:
         self._caller = Caller(account_id, "key_test", frozenset(scopes))
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+    def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
         minter = Minter(testing.IDENTITY.private_key)
         token = minter.mint(self._caller, audience="publishing", method=request.method, path=request.url.path)
         request.headers["Authorization"] = f"Bearer {token}"

@@ -3,7 +3,7 @@
 import io
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 from sqlalchemy import text
@@ -37,7 +37,7 @@ class TestRead:
 
         async with client(storage, account_id=event.account_id) as http:
             shown = (await http.get(f"/v1/assets/{event.asset_id}")).json()
-        async with httpx.AsyncClient() as browser:
+        async with httpx2.AsyncClient() as browser:
             original = await browser.get(shown["url"])
             thumbnail = await browser.get(shown["thumbnail_url"])
 
@@ -55,7 +55,7 @@ class TestRead:
         async with client(storage, account_id=event.account_id) as http:
             url = (await http.get(f"/v1/assets/{event.asset_id}")).json()["url"]
 
-        async with httpx.AsyncClient() as browser:
+        async with httpx2.AsyncClient() as browser:
             answer = await browser.get(url.replace("X-Amz-Expires=900", "X-Amz-Expires=90000"))
 
         assert answer.status_code == 403
@@ -64,7 +64,7 @@ class TestRead:
         event = await produce()
         url = blobs.signed_url(event.object_key, expires=timedelta(seconds=1))
 
-        async with httpx.AsyncClient() as browser:
+        async with httpx2.AsyncClient() as browser:
             await eventually(lambda: _is_refused(browser, url))
 
     async def test_another_account_s_picture_does_not_exist(self, storage, stored) -> None:
@@ -109,7 +109,7 @@ class TestContent:
     async def test_an_image_tag_is_led_to_the_bytes(self, storage, stored, png) -> None:
         (event,) = await stored(data=png())
 
-        async with client(storage, account_id=event.account_id) as http, httpx.AsyncClient() as browser:
+        async with client(storage, account_id=event.account_id) as http, httpx2.AsyncClient() as browser:
             original = await http.get(f"/v1/assets/{event.asset_id}/content")
             thumbnail = await http.get(f"/v1/assets/{event.asset_id}/content", params={"variant": "thumbnail"})
             bodies = [(await browser.get(answer.headers["location"])).content for answer in (original, thumbnail)]
@@ -124,7 +124,7 @@ class TestContent:
         async with storage.db.write() as session:
             await session.execute(text("DELETE FROM derivatives"))
 
-        async with client(storage, account_id=event.account_id) as http, httpx.AsyncClient() as browser:
+        async with client(storage, account_id=event.account_id) as http, httpx2.AsyncClient() as browser:
             answer = await http.get(f"/v1/assets/{event.asset_id}/content", params={"variant": "thumbnail"})
             body = (await browser.get(answer.headers["location"])).content
 
@@ -185,5 +185,5 @@ class TestThumbnails:
         assert shown["thumbnail_url"] is None
 
 
-async def _is_refused(browser: httpx.AsyncClient, url: str) -> bool:
+async def _is_refused(browser: httpx2.AsyncClient, url: str) -> bool:
     return (await browser.get(url)).status_code == 403

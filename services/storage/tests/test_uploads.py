@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from datetime import UTC, datetime, timedelta
 
-import httpx
+import httpx2
 import jwt.api_jwt
 import pytest
 from PIL import Image
@@ -75,7 +75,7 @@ class SlowUpload:
     """An upload whose second half comes when it is let go."""
 
     def __init__(self, data: bytes) -> None:
-        form = httpx.Request("POST", "http://service.test", files={"file": ("picture.png", data)})
+        form = httpx2.Request("POST", "http://service.test", files={"file": ("picture.png", data)})
         self._body, self._media_type = form.read(), form.headers["Content-Type"]
         self.asked, self.go = asyncio.Event(), asyncio.Event()
 
@@ -86,13 +86,13 @@ class SlowUpload:
         await self.go.wait()
         yield self._body[half:]
 
-    async def send(self, storage, account_id: str = ACCOUNT) -> httpx.Response:
+    async def send(self, storage, account_id: str = ACCOUNT) -> httpx2.Response:
         async with client(storage, account_id=account_id) as http:
             return await http.post("/v1/uploads", content=self._halves(), headers={"Content-Type": self._media_type})
 
 
 async def fetch(asset: dict) -> bytes:
-    async with httpx.AsyncClient() as browser:
+    async with httpx2.AsyncClient() as browser:
         return (await browser.get(asset["url"])).content
 
 

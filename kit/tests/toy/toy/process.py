@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 
 from devstack import ports
 from kit.testing import eventually
@@ -54,6 +54,6 @@ async def toy_process(settings: ToySettings, *arguments: str) -> AsyncIterator[P
 async def _works(process: Process, port: int) -> bool:
     if process.returncode is not None:
         raise AssertionError(f"the process ended with {process.returncode}")
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
         checks = (await http.get("/health")).json()["checks"]
     return all(check["ok"] for name, check in checks.items() if name in {"database", "consumer"})

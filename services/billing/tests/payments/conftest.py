@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 
 from billing.app import build
@@ -61,7 +61,7 @@ class Stripe:
         self._twin_url = twin_url
         self.key = f"sk_test_{uuid4().hex}"
         self.inbox = f"gateway-{uuid4().hex[:12]}"
-        self.http = httpx.AsyncClient(base_url=twin_url, timeout=30)
+        self.http = httpx2.AsyncClient(base_url=twin_url, timeout=30)
 
     async def control(self, method: str, path: str, **body: Any) -> Any:
         answer = await self.http.request(method, f"/control/stripe{path}", json=body)
@@ -218,11 +218,11 @@ def gateway(stripe: Stripe, billing: Service, rows_of: Any) -> Gateway:
 class Customer:
     """An account and its requests to billing."""
 
-    def __init__(self, client: httpx.AsyncClient, account_id: str) -> None:
+    def __init__(self, client: httpx2.AsyncClient, account_id: str) -> None:
         self._client = client
         self.account_id = account_id
 
-    async def post(self, path: str, *, key: str | None = None, **body: Any) -> httpx.Response:
+    async def post(self, path: str, *, key: str | None = None, **body: Any) -> httpx2.Response:
         return await self._client.post(f"/v1/{path}", json=body, headers={"Idempotency-Key": key} if key else {})
 
     async def get(self, path: str) -> dict[str, Any]:

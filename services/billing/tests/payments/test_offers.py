@@ -1,13 +1,13 @@
 """What is on offer, as a shop shows it."""
 
-import httpx
+import httpx2
 import pytest
 
 
 @pytest.fixture
 async def public(billing):
     """Somebody without credentials."""
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(billing.create_app()), base_url="http://x") as client:
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(billing.create_app()), base_url="http://x") as client:
         yield client
 
 
