@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import httpx
+import httpx2
 
 from devstack.errors import StackError
 
@@ -62,7 +62,7 @@ class Client:
     """The public API with one account's key."""
 
     def __init__(self, url: str, api_key: str) -> None:
-        self._http = httpx.Client(base_url=url, headers={"authorization": f"Bearer {api_key}"}, timeout=30)
+        self._http = httpx2.Client(base_url=url, headers={"authorization": f"Bearer {api_key}"}, timeout=30)
 
     def __enter__(self) -> Self:
         return self
@@ -111,8 +111,8 @@ class Client:
         """The first asset of the job with its bytes, fetched by its signed URL."""
         assets = _checked(self._http.get("/v1/assets", params={"job_id": job_id}))["data"]
         asset = _checked(self._http.get(f"/v1/assets/{assets[0]['id']}"))
-        answer = httpx.get(asset["url"], timeout=30)
-        if answer.status_code != httpx.codes.OK:
+        answer = httpx2.get(asset["url"], timeout=30)
+        if answer.status_code != httpx2.codes.OK:
             raise StackError(f"the picture's signed URL answered {answer.status_code}")
         return Picture(asset["id"], asset["media_type"], answer.content)
 
@@ -124,18 +124,18 @@ class Client:
         headers = {"accept": "text/event-stream", "last-event-id": str(after)}
         try:
             with self._http.stream("GET", f"/v1/jobs/{job_id}/events", headers=headers) as answer:
-                if answer.status_code != httpx.codes.OK:
+                if answer.status_code != httpx2.codes.OK:
                     answer.read()
                     _checked(answer)
                 for event, data in _server_sent_events(answer, deadline):
                     if event != "progress":
                         yield Fact.read(data)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             if time.monotonic() > deadline:
                 raise StackError(f"the live stream of the job broke off: {error}") from error
 
 
-def _server_sent_events(answer: httpx.Response, deadline: float) -> Iterator[tuple[str, dict[str, Any]]]:
+def _server_sent_events(answer: httpx2.Response, deadline: float) -> Iterator[tuple[str, dict[str, Any]]]:
     """Name and JSON of each event; comments keep the connection alive and are no events."""
     event, data = "message", ""
     for line in answer.iter_lines():
@@ -152,7 +152,7 @@ def _server_sent_events(answer: httpx.Response, deadline: float) -> Iterator[tup
             return
 
 
-def _checked(answer: httpx.Response) -> dict[str, Any]:
+def _checked(answer: httpx2.Response) -> dict[str, Any]:
     """The JSON of a good answer; of a problem document its own sentence."""
     request = f"{answer.request.method} {answer.request.url.path}"
     try:

@@ -3,7 +3,7 @@
 import base64
 import secrets
 
-import httpx
+import httpx2
 
 from devstack.errors import StackError
 from devstack.services import TWINS
@@ -19,11 +19,11 @@ class Receiver:
 
     def open(self) -> None:
         """Tell the inbox which secret to check with."""
-        httpx.put(f"{self.url}/config", json={"secret": self.secret}).raise_for_status()
+        httpx2.put(f"{self.url}/config", json={"secret": self.secret}).raise_for_status()
 
     def verdict(self) -> str:
         """What the inbox found of the only message's signature."""
-        messages = httpx.get(f"{self.url}/messages").raise_for_status().json()["messages"]
+        messages = httpx2.get(f"{self.url}/messages").raise_for_status().json()["messages"]
         if not messages:
             raise StackError(f"the webhook receiver {self.url} got no message")
         return str(messages[0]["verdict"])

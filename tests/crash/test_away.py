@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 import pytest_asyncio
 from PIL import Image
@@ -177,7 +177,7 @@ def _start(server: Server) -> None:
 
 
 async def _not_well(system: System, service: str) -> set[str]:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False) as http:
         checks = (await http.get(f"{system.stack.addresses.url(service)}/health")).json()["checks"]
     return {name for name, check in checks.items() if not check["ok"]}
 
@@ -269,16 +269,16 @@ async def _watch(system: System) -> AsyncIterator[list[Answer]]:
     Image.new("RGB", (8, 8)).save(picture, "PNG")
     stopping = asyncio.Event()
 
-    async def look(http: httpx.AsyncClient, method: str, path: str, name: str = "", **request: Any) -> None:
+    async def look(http: httpx2.AsyncClient, method: str, path: str, name: str = "", **request: Any) -> None:
         while not stopping.is_set():
             answer, _ = await Answer.of(http, method, path, **request)
             seen.append(Answer(name or answer.request, answer.at, answer.seconds, answer.status, answer.told))
             await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
 
-    public = httpx.AsyncClient(
+    public = httpx2.AsyncClient(
         base_url=system.stack.url, headers=system.customer.http.headers, timeout=60, trust_env=False
     )
-    async with httpx.AsyncClient(timeout=60, trust_env=False) as http, public, asyncio.TaskGroup() as group:
+    async with httpx2.AsyncClient(timeout=60, trust_env=False) as http, public, asyncio.TaskGroup() as group:
         for service, path in itertools.product(SERVICES, ("/livez", "/readyz", "/health")):
             url = system.stack.addresses.url(service) + path
             group.create_task(look(http, "GET", url, f"GET http:{service}{path}"))

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
 
-import httpx
+import httpx2
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from playwright.async_api import Page, async_playwright
@@ -53,7 +53,7 @@ class Event:
 class Customer:
     """An account with its API key."""
 
-    def __init__(self, system: "System", http: httpx.AsyncClient, *, account_id: str, api_key: str) -> None:
+    def __init__(self, system: "System", http: httpx2.AsyncClient, *, account_id: str, api_key: str) -> None:
         self.system = system
         self.http = http
         self.account_id = account_id
@@ -68,7 +68,7 @@ class Customer:
 
     async def post_job(
         self, job_input: dict[str, Any], *, deliver: dict[str, Any] | None = None, headers: dict[str, str] | None = None
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         body: dict[str, Any] = {"kind": "image", "input": job_input}
         if deliver is not None:
             body["deliver"] = deliver
@@ -193,11 +193,11 @@ Enter = Callable[[], Awaitable[Customer]]
 @pytest.fixture
 async def new_customer(system: System) -> AsyncIterator[Enter]:
     """A function that registers customers, each with 50 credits once billing has heard of them."""
-    clients: list[httpx.AsyncClient] = []
+    clients: list[httpx2.AsyncClient] = []
 
     async def enter() -> Customer:
         account_id, api_key = await system.register()
-        http = httpx.AsyncClient(
+        http = httpx2.AsyncClient(
             base_url=system.url, headers={"Authorization": f"Bearer {api_key}"}, timeout=30, follow_redirects=False
         )
         clients.append(http)

@@ -5,7 +5,7 @@ import io
 import itertools
 import json
 
-import httpx
+import httpx2
 from PIL import Image
 
 from kit.testing import eventually
@@ -17,7 +17,7 @@ PRICE = 4_000
 class TestOnePicture:
     async def test_a_request_becomes_a_picture_that_is_paid_kept_and_delivered(self, system, customer) -> None:
         inbox, secret = uuid7().hex, system.webhook_secret()
-        async with httpx.AsyncClient(base_url=system.twins) as twins:
+        async with httpx2.AsyncClient(base_url=system.twins) as twins:
             await twins.put(f"/hooks/{inbox}/config", json={"secret": secret})
             deliver = {"webhook": {"url": f"{system.twins}/hooks/{inbox}", "secret": secret}}
 
@@ -48,7 +48,7 @@ class TestOnePicture:
 
         asset_id = finished["items"][0]["asset_id"]
         asset = await customer.get(f"/v1/assets/{asset_id}")
-        async with httpx.AsyncClient() as anyone:
+        async with httpx2.AsyncClient() as anyone:
             picture = (await anyone.get(asset["url"])).content
             assert (await anyone.get(asset["url"] + "0")).status_code == 403
         assert hashlib.sha256(picture).hexdigest() == asset["sha256"]
@@ -103,7 +103,7 @@ class TestOnePicture:
         assert await system.violations() == {}
 
 
-async def _messages(twins: httpx.AsyncClient, inbox: str) -> list:
+async def _messages(twins: httpx2.AsyncClient, inbox: str) -> list:
     found = (await twins.get(f"/hooks/{inbox}/messages")).json()
     return found["messages"] if isinstance(found, dict) else found
 

@@ -4,13 +4,13 @@ import asyncio
 import sys
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 
 class TestOpenApi:
     async def test_the_document_has_every_service_s_public_routes(self, system) -> None:
-        async with httpx.AsyncClient(base_url=system.url) as http:
+        async with httpx2.AsyncClient(base_url=system.url) as http:
             document = (await http.get("/openapi.json")).json()
 
         assert {
@@ -28,7 +28,7 @@ class TestOpenApi:
         } <= set(document["paths"])
 
     async def test_the_reference_page_needs_nothing_from_elsewhere(self, system) -> None:
-        async with httpx.AsyncClient(base_url=system.url) as http:
+        async with httpx2.AsyncClient(base_url=system.url) as http:
             page = await http.get("/docs")
 
         assert page.status_code == 200

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 from playwright.async_api import Page, expect
 
@@ -81,7 +81,7 @@ class Merchant:
         self._url = url
 
     async def control(self, method: str, path: str, **body: Any) -> Any:
-        async with httpx.AsyncClient(base_url=self._url, timeout=30, trust_env=False) as http:
+        async with httpx2.AsyncClient(base_url=self._url, timeout=30, trust_env=False) as http:
             answer = await http.request(method, f"/control/stripe{path}", json=body or None)
         assert answer.is_success, answer.text
         return answer.json()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
+import httpx2
 import pytest
 from openai import OpenAI
 from stripe import StripeClient
@@ -22,7 +22,7 @@ class RunningTwin:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         announcement = self.process.stdout.readline()
         self.url = announcement.split()[-1]
-        self.http = httpx.Client(base_url=self.url, timeout=30)
+        self.http = httpx2.Client(base_url=self.url, timeout=30)
         assert self.http.get("/readyz").status_code == 200
 
     def kill(self) -> None:

@@ -1,7 +1,7 @@
 import base64
 import io
 
-import httpx
+import httpx2
 import openai
 import pytest
 from PIL import Image
@@ -170,7 +170,7 @@ class TestEveryAnswer:
         assert "openai-processing-ms" in headers
 
     def test_of_an_unknown_url_is_the_provider_s(self, flat_twin):
-        answer: httpx.Response = flat_twin.http.post("/openai/v1/engines")
+        answer: httpx2.Response = flat_twin.http.post("/openai/v1/engines")
 
         assert answer.status_code == 404
         assert answer.json()["error"]["message"] == "Invalid URL (POST /v1/engines)"

@@ -1,6 +1,6 @@
 """Checkout from the shop's request to the money, over the API and on the hosted page."""
 
-import httpx
+import httpx2
 import pytest
 import stripe
 
@@ -39,7 +39,7 @@ class TestPayment:
 
     def test_a_declined_card_leaves_the_session_open_for_another(self, shop):
         session = shop.session()
-        with pytest.raises(httpx.HTTPStatusError):
+        with pytest.raises(httpx2.HTTPStatusError):
             shop.pay(session, DECLINED)
         assert shop.api.checkout.sessions.retrieve(session.id).status == "open"
 
@@ -53,7 +53,7 @@ class TestPayment:
         session = shop.session()
         shop.pay(session)
 
-        with pytest.raises(httpx.HTTPStatusError):
+        with pytest.raises(httpx2.HTTPStatusError):
             shop.pay(session)
         assert len(shop.api.charges.list().data) == 1
 
@@ -99,7 +99,7 @@ class TestExpiry:
         assert shop.api.checkout.sessions.expire(session.id).status == "expired"
         with pytest.raises(stripe.InvalidRequestError, match="Only Checkout Sessions"):
             shop.api.checkout.sessions.expire(session.id)
-        with pytest.raises(httpx.HTTPStatusError):
+        with pytest.raises(httpx2.HTTPStatusError):
             shop.pay(session)
 
     def test_by_time(self, shop):
@@ -128,13 +128,13 @@ class TestCatalogue:
 class TestHostedPage:
     def submit(self, shop, session, **fields):
         form = {"email": "ada@example.com", "number": "4242 4242 4242 4242", "method": "card"} | fields
-        return shop.twin.http.post(httpx.URL(session.url).path, data=form)
+        return shop.twin.http.post(httpx2.URL(session.url).path, data=form)
 
     def test_shows_what_is_bought_and_sends_the_payer_back(self, shop):
         session = shop.session(
             success_url="http://shop.example/done?id={CHECKOUT_SESSION_ID}", cancel_url="http://x.y/no"
         )
-        page = shop.twin.http.get(httpx.URL(session.url).path)
+        page = shop.twin.http.get(httpx2.URL(session.url).path)
         assert "500 credits" in page.text
         assert "$5.00" in page.text
         assert 'href="http://x.y/no"' in page.text
@@ -143,7 +143,7 @@ class TestHostedPage:
         answer = self.submit(shop, session)
 
         assert (answer.status_code, answer.headers["location"]) == (303, f"http://shop.example/done?id={session.id}")
-        assert "There is nothing more to pay" in shop.twin.http.get(httpx.URL(session.url).path).text
+        assert "There is nothing more to pay" in shop.twin.http.get(httpx2.URL(session.url).path).text
 
     @pytest.mark.parametrize(
         ("number", "told"),

@@ -3,7 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
+import httpx2
 import pytest
 import stripe
 from stripe import StripeClient
@@ -12,7 +12,7 @@ PACK = {"mode": "payment", "line_items": [{"price": "price_pack_500"}], "success
 
 
 def raw(shop, method, path, **options):
-    return httpx.request(method, f"{shop.twin.url}/stripe{path}", auth=None, **options)
+    return httpx2.request(method, f"{shop.twin.url}/stripe{path}", auth=None, **options)
 
 
 class TestAuthentication:
@@ -206,7 +206,7 @@ class TestForm:
 
 
 class TestAsync:
-    @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the SDK's own use of httpx
+    @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the SDK's own use of httpx2
     async def test_the_async_client_works_as_well(self, shop):
         http = stripe.HTTPXClient(timeout=10)
         client = StripeClient(

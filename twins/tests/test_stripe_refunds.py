@@ -1,6 +1,6 @@
 """Refunds and disputes."""
 
-import httpx
+import httpx2
 import pytest
 import stripe
 
@@ -68,7 +68,7 @@ class TestDispute:
         assert shop.api.disputes.retrieve(inquiry["id"]).status == "needs_response"
         wanted = ("charge.dispute.updated", "charge.dispute.funds_withdrawn")
         assert shop.events(*wanted) == [*wanted]
-        with pytest.raises(httpx.HTTPStatusError):
+        with pytest.raises(httpx2.HTTPStatusError):
             shop.control("POST", f"/disputes/{inquiry['id']}/escalate")
 
     def test_stands_in_the_way_of_a_refund_and_of_another(self, shop):
@@ -77,7 +77,7 @@ class TestDispute:
 
         with pytest.raises(stripe.InvalidRequestError, match="charged back"):
             shop.api.refunds.create({"charge": charge.id})
-        with pytest.raises(httpx.HTTPStatusError):
+        with pytest.raises(httpx2.HTTPStatusError):
             shop.control("POST", "/disputes", charge=charge.id)
 
     def test_comes_with_the_card_that_is_known_for_it(self, shop):

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-import httpx
+import httpx2
 import pytest
 import stripe
 
@@ -40,7 +40,7 @@ class TestBeginning:
         assert [found.invoice for found in shop.api.invoice_payments.list(wanted).data] == [invoice.id]
 
     def test_a_declined_card_makes_none(self, shop):
-        with pytest.raises(httpx.HTTPStatusError):
+        with pytest.raises(httpx2.HTTPStatusError):
             shop.subscribe(number="4000000000000002")
 
         assert shop.api.subscriptions.list().data == []
@@ -160,7 +160,7 @@ class TestChanges:
 class TestPortal:
     def open(self, shop, customer):
         portal = shop.api.billing_portal.sessions.create({"customer": customer, "return_url": "http://shop.example/"})
-        return httpx.URL(portal.url).path
+        return httpx2.URL(portal.url).path
 
     def test_a_customer_cancels_and_thinks_again(self, shop):
         subscription = shop.subscribe()

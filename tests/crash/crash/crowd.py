@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 
 from billing.grants import grant_by_hand
 from crash import operating
@@ -78,15 +78,15 @@ class Answer:
 
     @classmethod
     async def of(
-        cls, http: httpx.AsyncClient, method: str, path: str, **request: Any
-    ) -> tuple["Answer", httpx.Response | None]:
+        cls, http: httpx2.AsyncClient, method: str, path: str, **request: Any
+    ) -> tuple["Answer", httpx2.Response | None]:
         """Ask once; the answer, and the response if there was one."""
         began = time.monotonic()
-        response: httpx.Response | None = None
+        response: httpx2.Response | None = None
         try:
             response = await http.request(method, path, **request)
             status, told = response.status_code, response.text
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             status, told = 0, repr(error)
         return cls(f"{method} {path}", began, time.monotonic() - began, status, told), response
 
@@ -104,7 +104,7 @@ class Customer:
     """An account, its API key, its inbox, and the jobs it got for its wishes."""
 
     account_id: str
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     inbox: str
     secret: str
     granted: int
@@ -129,7 +129,7 @@ class Customer:
             await asyncio.sleep(wish.cancel_after)
             await self._until_answered("POST", f"/v1/jobs/{job_id}/cancel", expected={202, 409})
 
-    async def _ask(self, wish: Wish) -> httpx.Response:
+    async def _ask(self, wish: Wish) -> httpx2.Response:
         body: dict[str, Any] = {
             "kind": "image",
             "input": {"prompt": f"{wish.script} a tile, number {wish.number}", "n": wish.n},
@@ -140,7 +140,7 @@ class Customer:
             "POST", "/v1/jobs", expected={202, 402}, json=body, headers={"Idempotency-Key": wish.key}
         )
 
-    async def _until_answered(self, method: str, path: str, *, expected: set[int], **request: Any) -> httpx.Response:
+    async def _until_answered(self, method: str, path: str, *, expected: set[int], **request: Any) -> httpx2.Response:
         """Repeat while nobody answers, or somebody says that it is for now impossible."""
         deadline, pause = time.monotonic() + 180, 0.2
         while True:
@@ -158,7 +158,7 @@ class Customer:
 
 async def flat_pictures(stack: Stack) -> None:
     """Let the twin of the provider draw what costs no time."""
-    async with httpx.AsyncClient(base_url=stack.addresses.url("twins"), trust_env=False) as twins:
+    async with httpx2.AsyncClient(base_url=stack.addresses.url("twins"), trust_env=False) as twins:
         (await twins.put("/control/settings", json={"art": "flat"})).raise_for_status()
 
 
@@ -169,7 +169,7 @@ async def enter(stack: Stack, number: int) -> Customer:
     if rich:
         await _granted(stack, account_id)
     inbox = f"{stack.addresses.url('twins')}/hooks/customer-{number}"
-    http = httpx.AsyncClient(
+    http = httpx2.AsyncClient(
         base_url=stack.url, headers={"Authorization": f"Bearer {api_key}"}, timeout=10, trust_env=False
     )
     secret = "whsec_" + base64.b64encode(random.Random(f"secret {number}").randbytes(32)).decode()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import asyncpg
-import httpx
+import httpx2
 
 from crash import operating
 from crash.crowd import BONUS_MILLICREDITS, Customer
@@ -118,7 +118,7 @@ async def _judge_assets(verdict: Verdict, stack: Stack, steps: list[asyncpg.Reco
 
 async def _judge_calls(verdict: Verdict, stack: Stack, steps: list[asyncpg.Record]) -> None:
     """What the provider would bill: at most one picture per item, and each is delivered or a stated loss."""
-    async with httpx.AsyncClient(base_url=stack.addresses.url("twins"), trust_env=False, timeout=60) as twins:
+    async with httpx2.AsyncClient(base_url=stack.addresses.url("twins"), trust_env=False, timeout=60) as twins:
         calls = (await twins.get("/control/calls", params={"limit": 20_000})).json()["calls"]
     paid = Counter(call["idempotency_key"].rpartition("-")[0] for call in calls if call["paid"])
     by_id = {row["id"]: row for row in steps}

@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 
-import httpx
+import httpx2
 import structlog
 
 from twins.stripe.account import Account, Change, Delivery, Object
@@ -32,7 +32,7 @@ class Courier:
     """Deliveries run side by side, as Stripe's do: the order of arrival is nobody's promise."""
 
     def __init__(self) -> None:
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, headers={"user-agent": "Stripe/1.0 (twin)"})
+        self._client = httpx2.AsyncClient(timeout=TIMEOUT_SECONDS, headers={"user-agent": "Stripe/1.0 (twin)"})
         self._tasks: set[asyncio.Task[None]] = set()
         self._overtaken: dict[str, list[asyncio.Event]] = defaultdict(list)
         self._accounts: Accounts | None = None
@@ -108,7 +108,7 @@ class Courier:
         try:
             response = await self._client.post(endpoint["url"], content=body, headers=headers)
             outcome, accepted = str(response.status_code), response.is_success
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             outcome, accepted = type(error).__name__, False
         if tampering is not None:
             outcome, accepted = f"{tampering} {outcome}", False
