@@ -7,7 +7,7 @@ never commits itself. The text of its errors names tables and constraints, never
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NewType
 
 import asyncpg
@@ -17,6 +17,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from kit.places import Places
 
 ReadSession = NewType("ReadSession", AsyncSession)
 WriteSession = NewType("WriteSession", AsyncSession)
@@ -48,7 +50,7 @@ class Database:
             pool_timeout=COMMAND_TIMEOUT_SECONDS,
         )
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        self._places = asyncio.Semaphore(pool_size + pool_size // 2)  # of twice that many connections
+        self._places = Places(pool_size + pool_size // 2)  # of twice that many connections
         self._before_commit: list[Flush] = []
         self._on_write: list[Callable[[AsyncSession], None]] = []
 
@@ -97,18 +99,17 @@ class Database:
             yield ReadSession(session)
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """A turn for a session that strangers ask for; who came first is first.
+    async def place(self, of: str = "") -> AsyncIterator[None]:
+        """A turn for a session that a request asks for; the accounts that it is ``of`` take turns.
 
         Without it a flood of requests takes every connection that comes free, and what the service does by itself, or
-        has accepted, waits behind them. Nobody may ask for a second place. Raises TimeoutError.
+        has accepted, waits behind them. Who holds a place asks for no second one and waits for no client. Raises
+        TimeoutError when there is none in time.
         """
-        async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
-            await self._places.acquire()
-        try:
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
+                await stack.enter_async_context(self._places.place(of))
             yield
-        finally:
-            self._places.release()
 
     @asynccontextmanager
     async def patient(self) -> AsyncIterator[AsyncConnection]:

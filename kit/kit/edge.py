@@ -32,12 +32,13 @@ ATTEMPTS = 3
 RETRY_SECONDS = 0.1
 MAX_DOUBLINGS = 8  # 25.6 s, under the 30 s after which a silent member looks dead to an operator
 
-# The letters are locked against removal: a replay cannot finish a key while this transaction parks behind it.
+# The last letter of a key is locked against removal: a replay, which removes it last, cannot finish the key while this
+# transaction parks behind it. The last alone, because behind a busy key there may be tens of thousands.
 _CLAIM = text(
     "WITH blocked AS MATERIALIZED ("
-    "SELECT d.topic, d.key FROM dead_letters d"
-    " JOIN unnest(CAST(:topics AS text[]), CAST(:keys AS text[])) AS k(topic, key)"
-    " ON d.topic = k.topic AND d.key = k.key FOR SHARE OF d"
+    "SELECT k.topic, k.key FROM unnest(CAST(:topics AS text[]), CAST(:keys AS text[])) AS k(topic, key)"
+    " CROSS JOIN LATERAL (SELECT FROM dead_letters d WHERE d.topic = k.topic AND d.key = k.key"
+    ' ORDER BY d."offset" DESC LIMIT 1 FOR SHARE) AS last'
     "), claimed AS ("
     "INSERT INTO inbox (event_id) SELECT e.id"
     " FROM unnest(CAST(:ids AS uuid[]), CAST(:id_topics AS text[]), CAST(:id_keys AS text[])) AS e(id, topic, key)"
@@ -119,7 +120,8 @@ class Edge:
                 log.info("chunk.shrunk", service=self._service, events=self._chunk, seconds=round(seconds, 1))
             start, slowest = start + len(chunk), max(slowest, seconds)
         self._settled.clear()
-        if slowest < SLOW_CHUNK_SECONDS / 4:
+        # twice as much takes at most twice as long, and a tiny chunk takes as long as it would with more in it
+        if slowest < (SLOW_CHUNK_SECONDS if self._chunk < SLOW_CHUNK else SLOW_CHUNK_SECONDS / 2):
             self._chunk = min(MAX_CHUNK, self._chunk * 2)
         for wire_type, count in ignored.items():  # only now, because a batch that fails comes again
             self._count(wire_type, "ignored", count)

@@ -85,7 +85,9 @@ async def _caller(request: Request) -> Caller:
     if scheme.lower() != "bearer" or not token:
         raise _refusal("this service is reached through gateway only")
     verifier: Verifier = request.app.state.service.verifier
-    return verifier.verify(token, method=request.method, path=request.url.path)
+    caller = verifier.verify(token, method=request.method, path=request.url.path)
+    request.state.account_id = caller.account_id
+    return caller
 
 
 CallerDep = Annotated[Caller, Depends(_caller)]

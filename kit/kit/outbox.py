@@ -17,6 +17,8 @@ from kit.tracing import current_traceparent
 from shared.contract import Event
 
 MAX_VALUE_BYTES = 256 * 1024
+MOST_COUNTED = 100_000
+"""It is asked at every scrape: what piles up in an outage of hours must not take the database down as well."""
 _PENDING = "outbox"
 
 
@@ -64,9 +66,17 @@ async def flush(session: AsyncSession) -> None:
 
 
 async def pending(session: ReadSession) -> tuple[int, float]:
-    """How many events wait to be sent, and the age of the oldest in seconds."""
-    age = func.extract("epoch", func.now() - func.min(outbox.c.created_at))
-    row = (await session.execute(select(func.count(), age).where(outbox.c.sent_at.is_(None)))).one()
+    """How many events wait to be sent, counted up to :data:`MOST_COUNTED`, and the age of the first in seconds."""
+    unsent = outbox.c.sent_at.is_(None)
+    counted = select(outbox.c.id).where(unsent).limit(MOST_COUNTED).subquery()
+    first = select(outbox.c.created_at).where(unsent).order_by(outbox.c.id).limit(1).scalar_subquery()
+    row = (
+        await session.execute(
+            select(
+                select(func.count()).select_from(counted).scalar_subquery(), func.extract("epoch", func.now() - first)
+            )
+        )
+    ).one()
     return int(row[0]), float(row[1] or 0.0)
 
 

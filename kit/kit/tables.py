@@ -59,7 +59,7 @@ dead_letters = Table(
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
     _moment("created_at"),
     UniqueConstraint("topic", "partition", "offset", name="dead_letters_position"),
-    Index("dead_letters_key", "topic", "key"),
+    Index("dead_letters_key", "topic", "key", "offset"),
 )
 
 idempotency_keys = Table(

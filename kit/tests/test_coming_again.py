@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import REGISTRY
@@ -121,6 +123,20 @@ class TestChunks:
 
     async def test_slowness_makes_it_smaller_but_not_tiny(self, toy: Service, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(edges, "SLOW_CHUNK_SECONDS", 0.0)
+        for _ in range(10):
+            await toy.edge.handle(made(1))
+        before = await transactions(toy)
+
+        await toy.edge.handle(made(2 * SLOW_CHUNK))
+
+        assert await transactions(toy) == before + 2
+
+    async def test_one_that_became_tiny_grows_while_it_takes_no_longer(
+        self, toy: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        clock = itertools.count()  # a second for every transaction, whatever it holds
+        monkeypatch.setattr(edges, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+        toy.edge._chunk = 1
         for _ in range(10):
             await toy.edge.handle(made(1))
         before = await transactions(toy)

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from kit import database, dead_letters, testing
+from kit import edge as edges
 from kit.database import WriteSession
 from kit.edge import Edge, Message, waves
 from kit.service import Service
@@ -202,6 +203,18 @@ class TestDeadLetters:
 
         assert await dead_letters.replay(toy.db, toy.edge) == (1, 0)
         assert await letters(toy) == []
+
+    async def test_of_a_blocked_key_the_last_letter_is_locked_and_no_other(self, toy: Service) -> None:
+        first = MarkMade(thing="a", weight=5000)
+        await toy.edge.handle(records(first, *(MarkMade(thing="a") for _ in range(50))))
+        unlocked = text("SELECT count(*) FROM (SELECT id FROM dead_letters FOR UPDATE SKIP LOCKED) AS free")
+
+        async with toy.db.write() as session:
+            blocked, _ = await edges._ask(session, {(MarkMade.topic.name, "a"), (MarkMade.topic.name, "b")}, [])
+            async with toy.db.write() as other:
+                assert await other.scalar(unlocked) == 50
+
+        assert blocked == {(MarkMade.topic.name, "a")}
 
 
 class TestTransientFailures:

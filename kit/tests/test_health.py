@@ -105,3 +105,16 @@ async def test_a_role_that_dies_of_an_error_it_does_not_know_ends_the_process(to
 
     with pytest.raises(RoleDiedError, match="background"):
         await asyncio.wait_for(broken.serve(), 10)
+
+
+async def test_what_piles_up_is_counted_up_to_a_limit(toy: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "MOST_COUNTED", 2)
+    async with toy.db.write() as session:
+        for thing in "abc":
+            outbox.add(session, MarkMade(thing=thing))
+
+    async with toy.db.read() as session:
+        waiting, age = await outbox.pending(session)
+
+    assert waiting == 2
+    assert age >= 0

@@ -58,6 +58,7 @@ class Authenticator:
 
     def limit_account(self, request: Request, caller: Principal) -> None:
         """Count a request of somebody who is known; the answer tells what is left. Raises Problem 429."""
+        request.state.account_id = caller.account_id
         request.state.rate_limit = self._accounts.take(caller.account_id)
 
     def limit_address(self, request: Request) -> None:
