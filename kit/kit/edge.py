@@ -103,7 +103,7 @@ class Edge:
         messages = [
             message
             for record in records
-            if _place(record) not in self._settled and (message := self._open(record, ignored))
+            if _position(record) not in self._settled and (message := self._open(record, ignored))
         ]
         start, slowest = 0, 0.0
         while start < len(messages):
@@ -114,7 +114,7 @@ class Edge:
                 await self._back_off(error)
                 raise
             self._failures = 0
-            self._settled.update(_place(message.record) for message in chunk)
+            self._settled.update(_position(message.record) for message in chunk)
             if seconds > SLOW_CHUNK_SECONDS and self._chunk > SLOW_CHUNK:
                 self._chunk = max(SLOW_CHUNK, self._chunk // 2)
                 log.info("chunk.shrunk", service=self._service, events=self._chunk, seconds=round(seconds, 1))
@@ -279,7 +279,7 @@ class Edge:
         )
 
 
-def _place(record: Record) -> tuple[str, int, int]:
+def _position(record: Record) -> tuple[str, int, int]:
     """Where a record lies in the log."""
     return record.topic, record.partition, record.offset
 
