@@ -5,6 +5,7 @@ because not every server has them. Presigning needs no network.
 """
 
 import asyncio
+import contextlib
 import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class Blobs:
         )
 
     def reachable(self) -> bool:
-        """Whether S3 did what it was last asked for; for ``/health``."""
+        """Whether S3 did what it was last asked for."""
         return self._reachability.answered
 
     async def ensure_bucket(self) -> None:
@@ -134,9 +135,15 @@ class Blobs:
         )
         return str(self._signer.presigned_get_object(self.bucket, key, expires=expires, response_headers=headers))
 
+    async def ask(self) -> bool:
+        """Whether S3 is there, found out now by asking for the bucket. A silent server takes 8 s."""
+        with contextlib.suppress(BlobUnavailableError):
+            await self._run(self._find_bucket)
+        return self.reachable()
+
     async def ask_while_lost(self) -> None:
         """Learn of S3's return also where nothing is put or fetched; until cancelled."""
-        await self._reachability.ask_while_lost(partial(self._run, self._find_bucket))
+        await self._reachability.ask_while_lost(self.ask)
 
     def _find_bucket(self) -> None:
         if not self._client.bucket_exists(self.bucket):

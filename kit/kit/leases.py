@@ -128,6 +128,9 @@ class LeaseWorker:
 
     With ``share`` no value of that column has more rows at work than places are free, so one alone takes half of them,
     and whoever comes next finds room. Such rows are not inserted by :meth:`insert`.
+
+    ``places`` tells, whenever rows could be taken, how many may be at work then, ``concurrency`` at most: for work that
+    needs more than its row, such as a server that is away. What is due meanwhile stays due, for other processes too.
     """
 
     def __init__(
@@ -142,6 +145,7 @@ class LeaseWorker:
         retry_seconds: float = 1.0,
         poll_seconds: float = POLL_SECONDS,
         share: Column[Any] | None = None,
+        places: Callable[[], int] | None = None,
     ) -> None:
         self.name = table.name
         self._db = db
@@ -153,6 +157,7 @@ class LeaseWorker:
         self._retry_seconds = retry_seconds
         self._poll_seconds = poll_seconds
         self._share = share
+        self._places = places
         self._running: dict[asyncio.Task[None], Any] = {}  # with the value of the share
         self._reserved = 0
         self._wake = asyncio.Event()
@@ -165,8 +170,8 @@ class LeaseWorker:
 
         The leased ones start when the transaction commits. All rows must have the same keys, the primary among them.
         """
-        free = self._concurrency - len(self._running) - self._reserved if self._accepting else 0
-        mine, others = rows[: max(0, free)], rows[max(0, free) :]
+        free = self._free() if self._accepting else 0
+        mine, others = rows[:free], rows[free:]
         if mine:
             until = time.monotonic() + self._lease_seconds
             born = [{**row, "lease_token": uuid7()} for row in mine]
@@ -216,9 +221,13 @@ class LeaseWorker:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
+    def _free(self) -> int:
+        places = self._concurrency if self._places is None else min(self._concurrency, self._places())
+        return max(0, places - len(self._running) - self._reserved)
+
     async def _claim(self) -> int:
-        free = self._concurrency - len(self._running) - self._reserved
-        if free <= 0:
+        free = self._free()
+        if not free:
             return 0
         self._more_due = False
         until = time.monotonic() + self._lease_seconds

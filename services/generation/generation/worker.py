@@ -1,11 +1,16 @@
 """Works on steps: begins a call, makes the picture, secures it in S3, and records what came of it.
 
 A picture that a provider made is paid for, so from the moment it is here nothing but the death of this process may lose
-it: S3 and the database are waited for in a task of its own, which outlives the lease if it must.
+it: S3 and the database are waited for in a task of its own, which outlives the lease if it must. It keeps its place as
+long as it is here, so no process has more pictures in its memory than it has places, however long S3 is away.
+
+While S3 is away a process buys only when it has nothing at work and no picture in hand, so one at most. That one is put
+until S3 takes it, and so tells of its return, also where the bucket may not be asked for.
 """
 
 import asyncio
 import hashlib
+import random
 import time
 from typing import Any
 
@@ -21,12 +26,13 @@ from generation.pictures import MEDIA_TYPE, Picture
 from generation.policy import Limits
 from generation.progress import Progress
 from generation.settings import GenerationSettings
-from generation.steps import Item, hold
+from generation.steps import Item, hold, put_off
 from kit.backoff import Backoff
 from kit.blobs import Blobs, BlobUnavailableError
 from kit.coalescer import Coalescer
 from kit.database import Database, is_transient
 from kit.leases import Lease, LeaseWorker
+from kit.reachability import ASK_SECONDS
 
 log = structlog.get_logger()
 
@@ -47,18 +53,22 @@ class StepWork:
         self._begin: Coalescer[Lease, Plan] = Coalescer(db, calls.begin, service="generation", rests=True)
         self._finish: Coalescer[Result, Plan] = Coalescer(db, calls.finish, service="generation", rests=True)
         self._securing: dict[str, asyncio.Task[None]] = {}
+        self._outliving: set[asyncio.Task[None]] = set()  # those of them whose lease has ended
+        self._concurrency = settings.concurrency
         self.leases = LeaseWorker(
             db,
             steps,
             self._work,
             service="generation",
-            concurrency=settings.concurrency,
+            concurrency=self._concurrency,
             lease_seconds=self._lease_seconds,
+            places=self._places,
         )
         self.name = self.leases.name
 
     async def run(self) -> None:
         """Work on steps until cancelled."""
+        await self._blobs.ask()  # or all places would be filled with purchases before the first picture finds S3 away
         await self.leases.run()
 
     async def drain(self, seconds: float) -> None:
@@ -68,6 +78,9 @@ class StepWork:
         if self._securing:
             await asyncio.wait(self._securing.values(), timeout=max(0.0, ends - time.monotonic()))
 
+    def _places(self) -> int:
+        return (self._concurrency if self._blobs.reachable() else 1) - len(self._outliving)
+
     async def _work(self, lease: Lease) -> None:
         """Do what one leased step needs."""
         if lease.id in self._securing:
@@ -76,7 +89,12 @@ class StepWork:
             case Call() as call:
                 await self._secure(lease, await self._call(call))
             case CutOff() as call:
-                await self._secure(lease, await self._look_for(call))
+                try:
+                    found = await self._look_for(call)
+                except BlobUnavailableError as error:
+                    await self._put_off(lease, call.item, error)
+                else:
+                    await self._secure(lease, found)
             case Local(item):
                 await self._secure(lease, await self._make_locally(item))
 
@@ -135,7 +153,12 @@ class StepWork:
         task = asyncio.create_task(self._keep(lease, result))
         self._securing[lease.id] = task
         task.add_done_callback(lambda _: self._securing.pop(lease.id, None))
-        await asyncio.shield(task)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._outliving.add(task)
+            task.add_done_callback(self._outliving.discard)
+            raise
 
     async def _keep(self, lease: Lease, result: Result) -> None:
         if isinstance(result, Made):
@@ -180,6 +203,14 @@ class StepWork:
         except Exception as error:
             if not is_transient(error):
                 raise
+
+    async def _put_off(self, lease: Lease, item: Item, reason: BlobUnavailableError) -> None:
+        """Look again when S3 may be back. Were the error raised, the pauses would grow to minutes."""
+        log.warning("look.waiting", step_id=item.step_id, job_id=item.job_id, reason=repr(reason))
+        # spread: a process that died leaves many of them
+        seconds = ASK_SECONDS * random.uniform(1, 2)  # noqa: S311
+        async with self._db.write() as session:
+            await put_off(session, lease, seconds=seconds)
 
 
 async def _wait(backoff: Backoff, item: Item, reason: Exception) -> None:

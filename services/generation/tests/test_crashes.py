@@ -1,14 +1,18 @@
 """What is left when a worker dies, loses its lease, or S3 and the database go away under it."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
+from generation import worker
 from generation.app import build
 from generation.models import steps
 from generation.settings import GenerationSettings
-from kit import invariants, testing
+from generation.worker import StepWork
+from kit import backoff, invariants, testing
 from kit.blobs import Blobs, BlobUnavailableError
 from kit.service import Service
 from kit.testing import eventually
@@ -37,6 +41,45 @@ async def end_leases(service: Service) -> None:
 
 def leased_tasks() -> list[asyncio.Task]:
     return [task for task in asyncio.all_tasks() if task.get_coro().__qualname__ == "LeaseWorker._guard"]
+
+
+class Storage:
+    """S3 as far as PUT can tell: it refuses every picture until it is ``back``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        put = Blobs.put
+        self.back = False
+        self.refusals = 0
+
+        async def away(blobs: Blobs, *arguments: object, **named: object) -> None:
+            if not self.back:
+                self.refusals += 1
+                raise BlobUnavailableError("S3 cannot be reached")
+            await put(blobs, *arguments, **named)
+
+        monkeypatch.setattr(Blobs, "put", away)
+        monkeypatch.setattr(backoff, "MAX_SECONDS", 0.2)
+
+    async def refuse(self, more: int) -> None:
+        """Wait until so many more pictures were refused."""
+        wanted = self.refusals + more
+        await eventually(lambda: self.refusals >= wanted)
+
+
+@contextlib.asynccontextmanager
+async def without_bucket(service: Service) -> AsyncIterator[Blobs]:
+    """S3 that answers everything with an error, also when it is asked for a sign of life."""
+    assert isinstance(service.settings, GenerationSettings)
+    blobs = Blobs.from_settings(service.settings)
+    blobs._client.remove_bucket(blobs.bucket)
+    try:
+        yield blobs
+    finally:
+        await blobs.close()
+
+
+async def bought(twin: Twin, api_key: str) -> int:
+    return await twin.calls(api_key) + await twin.in_flight(api_key)
 
 
 def again(service: Service) -> Service:
@@ -165,18 +208,100 @@ class TestStorageAway:
                 raise
 
         monkeypatch.setattr(Blobs, "put", watched)
-        assert isinstance(working.settings, GenerationSettings)
-        blobs = Blobs.from_settings(working.settings)
-        blobs._client.remove_bucket(blobs.bucket)
-        job = Journey()
-        await tell(working, job.requested(), job.held())
-        await refused.wait()
-        await blobs.ensure_bucket()
-        [made] = await artifacts(working)
-        await blobs.close()
+        async with without_bucket(working) as blobs:
+            job = Journey()
+            await tell(working, job.requested(), job.held())
+            await refused.wait()
+            await blobs.ensure_bucket()
+            [made] = await artifacts(working)
 
         assert not made.late
         assert await twin.paid(api_key) == 1
+
+    async def test_a_process_that_starts_meanwhile_buys_one_picture_and_asks_with_it(
+        self, generation: Service, twin: Twin, api_key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage, jobs = Storage(monkeypatch), [Journey(n=4) for _ in range(5)]
+        async with without_bucket(generation) as blobs, running(generation):
+            for job in jobs:
+                await tell(generation, job.requested(), job.held())
+            await storage.refuse(4)
+            assert await bought(twin, api_key) == 1
+            await blobs.ensure_bucket()
+            storage.back = True
+            made = await artifacts(generation, 20)
+
+        assert len(made) == 20
+        assert await twin.paid(api_key) == 20
+
+    async def test_what_waits_for_s3_beyond_its_deadline_was_never_bought(
+        self, generation: Service, twin: Twin, api_key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage, first, second = Storage(monkeypatch), Journey(), Journey(seconds=1)
+        async with without_bucket(generation), running(generation):
+            await tell(generation, first.requested(), first.held())
+            await storage.refuse(1)
+            await tell(generation, second.requested(), second.held())
+            end = await ending(generation, second.job_id)
+
+        assert isinstance(end, JobFailed)
+        assert (end.failure, end.attempts, end.items[0].loss) == ("deadline", (), 0)
+        assert await bought(twin, api_key) == 1
+
+    async def test_a_call_that_was_cut_off_is_looked_for_until_s3_answers(
+        self, generation: Service, twin: Twin, api_key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        get, looks = Blobs.get, 0
+
+        async def away(self: Blobs, key: str) -> bytes:
+            nonlocal looks
+            looks += 1
+            if looks <= 4:
+                raise BlobUnavailableError("S3 cannot be reached")
+            return await get(self, key)
+
+        await die_while_calling(generation, Journey(prompt="[[twin:delay:1500]] a lamp"))
+        monkeypatch.setattr(Blobs, "get", away)
+        monkeypatch.setattr(worker, "ASK_SECONDS", 0.05)
+        successor = again(generation)
+        await end_leases(successor)
+        async with running(successor):
+            await eventually(lambda: looks == 4)
+            async with successor.db.read() as session:
+                claims = (await session.execute(select(steps.c.attempts))).scalar_one()
+            end = await ending(successor)
+
+        assert claims <= 2
+        assert (end.items[0].failure, looks) == ("outcome_unknown", 5)
+        assert await bought(twin, api_key) <= 1
+
+
+class TestStorageTakesNoPicture:
+    """S3 answers when it is asked, and refuses what it is given: its disk is full, or the key may only read."""
+
+    @pytest.fixture
+    def settings(self, settings: dict) -> dict:
+        return settings | {"concurrency": 2}
+
+    async def test_a_picture_that_has_outlived_its_lease_keeps_its_place(
+        self, working: Service, twin: Twin, api_key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storage, jobs = Storage(monkeypatch), [Journey(n=4) for _ in range(5)]
+        for job in jobs:
+            await tell(working, job.requested(), job.held())
+        for _ in range(3):
+            await storage.refuse(2)
+            for task in leased_tasks():
+                task.cancel()  # as the end of the lease does
+        await storage.refuse(2)
+        [work] = [each for each in working.workers if isinstance(each, StepWork)]
+        assert len(work._securing) <= 2
+        assert await bought(twin, api_key) <= 2
+        storage.back = True
+        made = await artifacts(working, 20)
+
+        assert len(made) == 20
+        assert await twin.paid(api_key) == 20
 
 
 class TestDatabaseAway:
