@@ -46,6 +46,7 @@ def build(settings: StorageSettings) -> Service:
         cleaning,
         thumbnails,
         max_pixels=settings.upload_max_pixels,
+        max_held=settings.uploads_memory * 1024**2,
         per_account=settings.uploads_per_account,
     )
     return Service(

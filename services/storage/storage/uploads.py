@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from kit.tracing import current_traceparent
 from shared.events import AssetStored
 from shared.ids import new_id
 from storage.derivatives import Thumbnails
-from storage.errors import too_many_uploads, unsupported_picture, unusable_picture
+from storage.errors import too_many_uploads, unsupported_picture, unusable_picture, uploads_busy
 from storage.models import assets
 from storage.pictures import EXTENSIONS, Picture, PictureRefusedError, UnsupportedPictureError, clean
 from storage.processes import ProcessDiedError, Processes
@@ -39,7 +39,14 @@ class Uploads:
     """Takes in pictures of strangers, few of each account at a time."""
 
     def __init__(
-        self, blobs: Blobs, processes: Processes, thumbnails: Thumbnails, *, max_pixels: int, per_account: int
+        self,
+        blobs: Blobs,
+        processes: Processes,
+        thumbnails: Thumbnails,
+        *,
+        max_pixels: int,
+        max_held: int,
+        per_account: int,
     ) -> None:
         self._blobs = blobs
         self._processes = processes
@@ -47,16 +54,34 @@ class Uploads:
         self._max_pixels = max_pixels
         self._per_account = per_account
         self._running: Counter[str] = Counter()
+        self._max_held = max_held
+        self._held = 0
 
     @contextmanager
-    def turn(self, account_id: str) -> Iterator[None]:
-        """Count an upload while the block runs, from before its first byte is read. Raises Problem 429."""
+    def turn(self, account_id: str, *, announced: int) -> Iterator[Callable[[int], None]]:
+        """Count an upload while the block runs, from before its first byte is read. Raises Problem 429 or 503.
+
+        The block calls what it is given with the number of bytes that came, which raises Problem 503 when all uploads
+        together hold too many. What is only ``announced`` takes no room: who sends nothing could hold all of it.
+        """
         if self._running[account_id] >= self._per_account:
             raise too_many_uploads(self._per_account)
+        if self._held + min(announced, MAX_BYTES) > self._max_held:
+            raise uploads_busy()
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if self._held + size > self._max_held:
+                raise uploads_busy()
+            self._held += size
+            held += size
+
         self._running[account_id] += 1
         try:
-            yield
+            yield hold
         finally:
+            self._held -= held
             self._running[account_id] -= 1
             if not self._running[account_id]:
                 del self._running[account_id]
