@@ -167,7 +167,8 @@ class TestPictures:
         processes = settings.upload_processes + settings.thumbnail_processes
         limit = int(compose["services"]["storage"]["deploy"]["resources"]["limits"]["memory"])
 
-        assert limit >= (STORAGE_ITSELF_MIB + processes * settings.picture_memory) * 1024**2
+        taken = STORAGE_ITSELF_MIB + settings.uploads_memory + processes * settings.picture_memory
+        assert limit >= taken * 1024**2
 
 
 class TestKafka:

@@ -137,7 +137,8 @@ class TestPods:
         limit = pods(manifests)[f"storage-{pod}"]["spec"]["containers"][0]["resources"]["limits"]["memory"]
 
         assert limit.endswith("Mi")
-        assert int(limit[:-2]) >= 300 + settings[processes].default * settings["picture_memory"].default
+        taken = settings["uploads_memory"].default + settings[processes].default * settings["picture_memory"].default
+        assert int(limit[:-2]) >= 300 + taken
 
     def test_what_serves_is_probed(self, manifests: list[Manifest]) -> None:
         for name, pod in pods(manifests).items():

@@ -16,11 +16,12 @@ from storage.handlers import Handlers
 from storage.invariants import INVARIANTS
 from storage.library import Links
 from storage.models import metadata
+from storage.places import Places
 from storage.processes import Processes
 from storage.registration import Registrar
 from storage.routes import make_router
 from storage.settings import StorageSettings
-from storage.uploads import MAX_BYTES, Uploads
+from storage.uploads import CLEANING_CPU_SECONDS, MAX_BYTES, Uploads
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ def build(settings: StorageSettings) -> Service:
     # apart, so that neither can starve the other
     memory = settings.picture_memory * 1024**2
     shrinking = Processes(settings.thumbnail_processes, memory=memory)
-    cleaning = Processes(settings.upload_processes, memory=memory)
+    cleaning = Processes(settings.upload_processes, memory=memory, cpu_seconds=CLEANING_CPU_SECONDS)
     thumbnails = Thumbnails(db, blobs, shrinking, concurrency=settings.thumbnail_concurrency)
     registrar = Registrar(db, blobs, thumbnails)
     handlers = Handlers(registrar)
@@ -44,8 +45,10 @@ def build(settings: StorageSettings) -> Service:
     uploads = Uploads(
         blobs,
         cleaning,
+        Places(settings.upload_processes),
         thumbnails,
         max_pixels=settings.upload_max_pixels,
+        max_held=settings.uploads_memory * 1024**2,
         per_account=settings.uploads_per_account,
     )
     return Service(

@@ -3,6 +3,7 @@
 from kit.problems import Problem
 
 RETRY_SECONDS = 2
+BUSY_RETRY_SECONDS = 5
 
 
 def asset_not_found() -> Problem:
@@ -24,6 +25,14 @@ def too_many_uploads(limit: int) -> Problem:
     """429: so many uploads of this account are being taken in."""
     detail = f"{limit} uploads of your account are being taken in; send the next one when one of them is answered."
     return Problem(429, "too_many_uploads", detail, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def uploads_busy() -> Problem:
+    """503: the pictures of other uploads leave no time or memory for this one. Nothing of it is kept."""
+    detail = (
+        f"Too many pictures are being taken in; nothing of this one was kept. Send it again in {BUSY_RETRY_SECONDS} s."
+    )
+    return Problem(503, "uploads_busy", detail, headers={"Retry-After": str(BUSY_RETRY_SECONDS)})
 
 
 def upload_stalled() -> Problem:

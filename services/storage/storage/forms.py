@@ -4,6 +4,7 @@ The token that says so is good for half a minute, and a picture may take longer 
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import Request
@@ -42,10 +43,13 @@ PICTURE_FORM: dict[str, Any] = {
 """``openapi_extra`` of a route that calls :func:`read_picture`."""
 
 
-async def read_picture(request: Request, *, max_bytes: int) -> bytes:
-    """The content of the field ``file``. Raises Problem 408, 413 or 422, or HTTPException 400 or 413."""
+async def read_picture(request: Request, *, max_bytes: int, received: Callable[[int], None]) -> bytes:
+    """The content of the field ``file``; ``received`` is called with the length of each part of the body as it comes.
+
+    Raises Problem 408, 413 or 422, HTTPException 400 or 413, or what ``received`` raises.
+    """
     try:
-        async with Request(request.scope, _until_silent(request.receive)).form() as form:
+        async with Request(request.scope, _told(_until_silent(request.receive), received)).form() as form:
             file = form.get("file")
             if not isinstance(file, UploadFile):
                 kind, message = ("missing", "Field required") if file is None else ("file_type", "Field must be a file")
@@ -66,3 +70,12 @@ def _until_silent(receive: Receive) -> Receive:
             return await receive()
 
     return receive_soon
+
+
+def _told(receive: Receive, received: Callable[[int], None]) -> Receive:
+    async def receive_and_tell() -> Message:
+        message = await receive()
+        received(len(message.get("body", b"")))
+        return message
+
+    return receive_and_tell

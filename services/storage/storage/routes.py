@@ -35,6 +35,9 @@ UPLOAD_REFUSED: Responses = {
     413: {"description": "The picture is larger than 10 MiB."},
     415: {"description": "The content is not a JPEG, PNG or WebP picture."},
     429: {"description": "Too many uploads of the account at a time."},
+    503: {
+        "description": "Too many uploads of all accounts; nothing was kept. `Retry-After` says when to send it again."
+    },
 }
 
 
@@ -95,8 +98,9 @@ def make_router(db: Database, links: Links, uploads: Uploads) -> APIRouter:
         request: Request, caller: CallerDep, response: Response, idempotency_key: KeyHeader = None
     ) -> AssetDetail:
         """Keeps the pixels of a picture: upright, in sRGB, without metadata, the first frame of an animation."""
-        with uploads.turn(caller.account_id):
-            data = await read_picture(request, max_bytes=MAX_BYTES)
+        announced = int(request.headers.get("Content-Length", 0))
+        with uploads.turn(caller.account_id, announced=announced) as hold:
+            data = await read_picture(request, max_bytes=MAX_BYTES, received=hold)
             use = None
             if idempotency_key is not None:
                 use = idempotency.fingerprint(

@@ -24,6 +24,11 @@ class StorageSettings(S3Settings):
     uploads_per_account: int = Field(
         default=4, ge=1, description="Uploads of one account that one process takes in at a time."
     )
+    uploads_memory: int = Field(
+        default=128,
+        ge=16,
+        description="MiB of uploads that one process holds at a time; what would be more is answered 503.",
+    )
     thumbnail_processes: int = Field(default=2, ge=1, le=32, description="Processes that make thumbnails.")
     thumbnail_concurrency: int = Field(
         default=4, ge=0, description="Thumbnails that one process makes at a time; 0: it leaves them to others."

@@ -1,8 +1,13 @@
-"""Uploads: pictures that customers bring. What is kept is our own encoding of the pixels, never the bytes received."""
+"""Uploads: pictures that customers bring. What is kept is our own encoding of the pixels, never the bytes received.
 
+Gateway waits 30 s for the answer once it has passed the body on. Whatever cannot be answered by then is refused before
+anything of it is kept: its customer has been told 503 and sends it again.
+"""
+
+import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,12 +21,19 @@ from kit.tracing import current_traceparent
 from shared.events import AssetStored
 from shared.ids import new_id
 from storage.derivatives import Thumbnails
-from storage.errors import too_many_uploads, unsupported_picture, unusable_picture
+from storage.errors import too_many_uploads, unsupported_picture, unusable_picture, uploads_busy
 from storage.models import assets
 from storage.pictures import EXTENSIONS, Picture, PictureRefusedError, UnsupportedPictureError, clean
+from storage.places import Places
 from storage.processes import ProcessDiedError, Processes
 
 MAX_BYTES = 10 * 1024 * 1024
+PATIENCE_SECONDS = 10.0
+"""How long a picture waits for a process."""
+CLEANING_CPU_SECONDS = 20
+"""The slowest honest picture takes some 12."""
+CLEAN_SECONDS = 25.0
+"""How long it may take until a picture is clean, wait and all, so that S3 and the database have the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,31 +51,58 @@ class Uploads:
     """Takes in pictures of strangers, few of each account at a time."""
 
     def __init__(
-        self, blobs: Blobs, processes: Processes, thumbnails: Thumbnails, *, max_pixels: int, per_account: int
+        self,
+        blobs: Blobs,
+        processes: Processes,
+        places: Places,
+        thumbnails: Thumbnails,
+        *,
+        max_pixels: int,
+        max_held: int,
+        per_account: int,
     ) -> None:
         self._blobs = blobs
         self._processes = processes
+        self._places = places
         self._thumbnails = thumbnails
         self._max_pixels = max_pixels
         self._per_account = per_account
         self._running: Counter[str] = Counter()
+        self._max_held = max_held
+        self._held = 0
 
     @contextmanager
-    def turn(self, account_id: str) -> Iterator[None]:
-        """Count an upload while the block runs, from before its first byte is read. Raises Problem 429."""
+    def turn(self, account_id: str, *, announced: int) -> Iterator[Callable[[int], None]]:
+        """Count an upload while the block runs, from before its first byte is read. Raises Problem 429 or 503.
+
+        The block calls what it is given with the number of bytes that came, which raises Problem 503 when all uploads
+        together hold too many. What is only ``announced`` takes no room: who sends nothing could hold all of it.
+        """
         if self._running[account_id] >= self._per_account:
             raise too_many_uploads(self._per_account)
+        if self._held + min(announced, MAX_BYTES) > self._max_held:
+            raise uploads_busy()
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            if self._held + size > self._max_held:
+                raise uploads_busy()
+            self._held += size
+            held += size
+
         self._running[account_id] += 1
         try:
-            yield
+            yield hold
         finally:
+            self._held -= held
             self._running[account_id] -= 1
             if not self._running[account_id]:
                 del self._running[account_id]
 
     async def put(self, data: bytes, *, account_id: str) -> Upload:
-        """Clean the picture and write it to S3. Raises Problem 415 or 422, or BlobUnavailableError."""
-        picture = await self._clean(data)
+        """Clean the picture and write it to S3. Raises Problem 415, 422 or 503, or BlobUnavailableError."""
+        picture = await self._clean(data, account_id)
         asset_id, sha256 = new_id("ast"), hashlib.sha256(picture.data).hexdigest()
         key = f"{account_id}/uploads/{asset_id}.{EXTENSIONS[picture.media_type]}"
         await self._blobs.put(key, picture.data, picture.media_type, {"sha256": sha256})
@@ -106,9 +145,12 @@ class Uploads:
         """Remove the object of an upload that turned out to be a replay."""
         await self._blobs.delete(upload.object_key)
 
-    async def _clean(self, data: bytes) -> Picture:
+    async def _clean(self, data: bytes, account_id: str) -> Picture:
         try:
-            return await self._processes.run(clean, data, self._max_pixels)
+            async with asyncio.timeout(CLEAN_SECONDS), self._places.place(account_id, patience=PATIENCE_SECONDS):
+                return await self._processes.run(clean, data, self._max_pixels)
+        except TimeoutError as error:
+            raise uploads_busy() from error
         except UnsupportedPictureError as error:
             raise unsupported_picture() from error
         except PictureRefusedError as error:
