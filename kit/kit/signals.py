@@ -1,7 +1,7 @@
 """Progress and wake-ups over Redis: signals that may be lost, never facts.
 
 Pub/sub tells who listens now; the last values, kept for a while, tell who comes later. Everything still works without
-Redis; streams then poll each second.
+Redis; streams then poll.
 """
 
 import asyncio

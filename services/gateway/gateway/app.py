@@ -68,7 +68,7 @@ def build(settings: GatewaySettings) -> Service:
     )
 
     others = owners(settings)
-    client = OwnerClient(Minter(settings.identity_private_key.get_secret_value()))
+    client = OwnerClient(Minter(settings.identity_private_key.get_secret_value()), others)
     admission = Admission(
         db,
         client,

@@ -1,8 +1,10 @@
 """Who calls the public API: an API key in the ``Authorization`` header, or the page's session cookie.
 
-What was looked up is remembered for a few seconds, so that a busy caller costs no query per request. Ending a key in
-this process counts at once, in other processes within those seconds. Looking up is what a stranger can make us do, so
-it is limited by address unless the caller proves to be known; the requests of who is known are limited by account.
+What was looked up is remembered for a few seconds, so that a busy caller costs no query per request, and those who show
+the same credentials at the same time are looked up once. Ending a key in this process counts at once, in other
+processes within those seconds. Looking up takes a place, so nobody who has one may do it. It is what a stranger can
+make us do, so it is limited by address unless the caller proves to be known; the requests of who is known are limited
+by account.
 """
 
 import hmac
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request
 
 from gateway.errors import foreign_origin, insufficient_scope, unauthenticated
+from gateway.flights import Flights
 from gateway.keys import Scope, digest, find_key, prefix_of
 from gateway.limits import RateLimiter, address_of
 from gateway.principals import Principal
@@ -34,6 +37,9 @@ class Authenticator:
         self._addresses = addresses
         self._remember_seconds = remember.total_seconds()
         self._known: dict[bytes, tuple[Principal, float]] = {}
+        self._times_forgotten = 0
+        self._keys = Flights(self._find_by_key)
+        self._sessions = Flights(self._find_by_session)
 
     async def authenticate(self, request: Request, *, to_change: Scope = "write") -> Principal:
         """The caller; a method that is not safe needs the scope ``to_change``. Raises Problem 401, 403 or 429."""
@@ -66,7 +72,10 @@ class Authenticator:
         self._addresses.take(address_of(request))
 
     def forget(self, *names: str) -> None:
-        """Do not trust what is remembered of these keys and their sessions, or of these sessions."""
+        """Do not trust what is remembered, or found before now, of these keys and their sessions or these sessions."""
+        self._times_forgotten += 1
+        self._keys.close()
+        self._sessions.close()
         self._known = {
             token: known
             for token, known in self._known.items()
@@ -100,26 +109,33 @@ class Authenticator:
         return caller if until > time.monotonic() else None
 
     async def _look_up(self, token: str, find: Callable[[str], Awaitable[Principal | None]]) -> Principal | None:
+        times_forgotten = self._times_forgotten
         caller = await find(token)
-        if caller is not None:
+        if caller is not None and times_forgotten == self._times_forgotten:
             if len(self._known) >= MAX_REMEMBERED:
                 self._known.clear()
             self._known[digest(token)] = caller, time.monotonic() + self._remember_seconds
         return caller
 
     async def by_key(self, key: str) -> Principal | None:
-        """Whose API key this is; None when it is not valid."""
+        """Whose API key this is; None when it is not valid. Takes a place. Raises TimeoutError."""
+        return None if prefix_of(key) is None else await self._keys.ask(key)
+
+    async def _by_session(self, token: str) -> Principal | None:
+        return await self._sessions.ask(token)
+
+    async def _find_by_key(self, key: str) -> Principal | None:
         prefix = prefix_of(key)
         if prefix is None:
             return None
-        async with self._db.read() as session:
+        async with self._db.place(of=prefix), self._db.read() as session:
             found = await find_key(session, prefix=prefix)
         if found is None or not hmac.compare_digest(found.hash, digest(key)):
             return None
         return Principal(found.account_id, found.id, frozenset(found.scopes), found.id, found.expires_at)
 
-    async def _by_session(self, token: str) -> Principal | None:
-        async with self._db.read() as session:
+    async def _find_by_session(self, token: str) -> Principal | None:
+        async with self._db.place(of=digest(token).hex()), self._db.read() as session:
             browser = await signed_in(session, token=token)
         return None if browser is None else browser.principal
 

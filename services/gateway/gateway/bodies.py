@@ -1,7 +1,10 @@
-"""JSON bodies: read after the caller is known, of the right media type, checked strictly, and documented."""
+"""Bodies: read after the caller is known, and before a session is asked for, since whoever sends one may take long.
+
+JSON has to be of the right media type, is checked strictly, and documented.
+"""
 
 import json
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
@@ -12,8 +15,16 @@ from kit.problems import invalid
 B = TypeVar("B", bound=BaseModel)
 
 
+async def _raw_body(request: Request) -> bytes:
+    return await request.body()
+
+
+RawBody = Annotated[bytes, Depends(_raw_body)]
+"""The bytes of the body as they came. Raises HTTPException 413."""
+
+
 def json_body(model: type[B]) -> Any:
-    """A dependency that reads the body as ``model``. Raises Problem 400, 413, 415 or 422."""
+    """A dependency that reads the body as ``model``. Raises Problem 400, 415 or 422, or HTTPException 413."""
 
     async def read(request: Request) -> B:
         media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()

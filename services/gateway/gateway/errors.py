@@ -57,6 +57,18 @@ def too_many_streams(most: int) -> Problem:
     )
 
 
+def too_many_open_requests(service: str, most: int) -> Problem:
+    """429: so many requests of the caller wait for this service already."""
+    return Problem(
+        429,
+        "too_many_open_requests",
+        f"{most} of your requests to the {service} service are not answered yet; send the next when one of them is.",
+        headers={"Retry-After": str(RETRY_SECONDS)},
+        service=service,
+        most=most,
+    )
+
+
 def too_many_uploads(most: int) -> Problem:
     """429: so many uploads of the account are on their way; storage says it with the same code."""
     detail = f"{most} uploads of your account are on their way; send the next one when one of them is answered."

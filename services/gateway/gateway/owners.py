@@ -1,6 +1,10 @@
-"""The other services, as gateway calls them: on behalf of a customer, with a token that is good for one request."""
+"""The other services, as gateway calls them: on behalf of a customer, with a token that is good for one request.
+
+Each has connections of its own, so that one which does not answer keeps nobody from the others.
+"""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +14,9 @@ from gateway.settings import GatewaySettings
 from kit.identity import Caller, Minter
 from kit.tracing import current_traceparent
 
-TIMEOUT = httpx2.Timeout(30.0, connect=2.0)
-# An owner closes idle connections after 30 s.
-LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=15.0)
+TIMEOUT = httpx2.Timeout(30.0, connect=2.0, pool=5.0)
+# Of one owner. It closes idle connections after 30 s.
+LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=15.0)
 UPLOAD_LIMITS = httpx2.Limits(max_connections=200, max_keepalive_connections=10, keepalive_expiry=15.0)
 
 BILLING_PATHS = (
@@ -62,11 +66,12 @@ def owners(settings: GatewaySettings) -> tuple[Owner, ...]:
 class OwnerClient:
     """Calls the other services. Raises httpx2.TransportError when one does not answer."""
 
-    def __init__(self, minter: Minter) -> None:
+    def __init__(self, minter: Minter, owners: Sequence[Owner]) -> None:
         self._minter = minter
-        self._http = httpx2.AsyncClient(timeout=TIMEOUT, limits=LIMITS, trust_env=False)
+        tls = httpx2.create_ssl_context(trust_env=False)  # dear to make
+        self._http = {owner.name: _client(LIMITS, tls) for owner in owners}
         # apart, because a slow upload holds its connection for as long as it lasts
-        self._uploads = httpx2.AsyncClient(timeout=TIMEOUT, limits=UPLOAD_LIMITS, trust_env=False)
+        self._uploads = {owner.name: _client(UPLOAD_LIMITS, tls) for owner in owners if owner.uploads}
 
     async def send(
         self,
@@ -90,7 +95,7 @@ class OwnerClient:
             token = self._minter.mint(caller, audience=owner.name, method=method, path=path)
             sent.append((b"authorization", f"Bearer {token}".encode()))
         patience = TIMEOUT if timeout is None else httpx2.Timeout(timeout)
-        http = self._uploads if path in owner.uploads else self._http
+        http = (self._uploads if path in owner.uploads else self._http)[owner.name]
         request = http.build_request(method, url, headers=sent, content=content, timeout=patience)
         return await http.send(request, stream=True)
 
@@ -119,5 +124,9 @@ class OwnerClient:
 
     async def close(self) -> None:
         """Close connections."""
-        await self._http.aclose()
-        await self._uploads.aclose()
+        for http in (*self._http.values(), *self._uploads.values()):
+            await http.aclose()
+
+
+def _client(limits: httpx2.Limits, tls: ssl.SSLContext) -> httpx2.AsyncClient:
+    return httpx2.AsyncClient(timeout=TIMEOUT, limits=limits, verify=tls, trust_env=False)

@@ -6,18 +6,21 @@ owner has a use for go in, and none that speak of a single hop come out.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import httpx2
 import structlog
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from gateway.auth import Authenticator
-from gateway.errors import service_unavailable, too_many_uploads, upload_stalled
-from gateway.keys import Scope
+from gateway.errors import service_unavailable, too_many_open_requests, too_many_uploads, upload_stalled
+from gateway.keys import Scope as KeyScope
+from gateway.limits import address_of
 from gateway.owners import Owner, OwnerClient
 from kit.identity import Caller
 from kit.problems import Problem
@@ -58,6 +61,8 @@ WITHHELD = frozenset(
         b"x-request-id",
     }
 )
+REQUESTS_AT_ONCE = 32
+"""Of one caller to one owner in one process: a third of the connections, so that no caller takes them all."""
 UPLOADS_PER_ACCOUNT = 8
 """In one process at a time: storage refuses earlier, but a refusal from there is heard when the body has been sent."""
 SILENCE_SECONDS = 30.0
@@ -68,48 +73,72 @@ def make_router(owners: tuple[Owner, ...], client: OwnerClient) -> APIRouter:
     """One pair of routes for every public path of another service. The owners' own documents describe them."""
     router = APIRouter(include_in_schema=False)
     for owner in owners:
+        turns = _Turns(REQUESTS_AT_ONCE, partial(too_many_open_requests, owner.name))
+        uploads = _Turns(UPLOADS_PER_ACCOUNT, too_many_uploads)
         for path in owner.paths:
-            endpoint = _Endpoint(owner, client, path)
+            endpoint = _Endpoint(owner, client, path, uploads if path in owner.uploads else turns)
             router.add_api_route(path, endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}")
             router.add_api_route(path + "/{rest:path}", endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}/")
     return router
 
 
-class _Uploads:
-    """The uploads that are on their way to one owner."""
+class _Turns:
+    """The requests that are under way; of one caller ``most`` may be."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, refuse: Callable[[int], Problem]) -> None:
+        self._most = most
+        self._refuse = refuse
         self._running: Counter[str] = Counter()
 
     @contextmanager
-    def turn(self, account_id: str) -> Iterator[None]:
-        """Count an upload while the block runs. Raises Problem 429."""
-        if self._running[account_id] >= UPLOADS_PER_ACCOUNT:
-            raise too_many_uploads(UPLOADS_PER_ACCOUNT)
-        self._running[account_id] += 1
+    def turn(self, caller: str) -> Iterator[None]:
+        """Count a request while the block runs. Raises the Problem that ``refuse`` makes."""
+        if self._running[caller] >= self._most:
+            raise self._refuse(self._most)
+        self._running[caller] += 1
         try:
             yield
         finally:
-            self._running[account_id] -= 1
-            if not self._running[account_id]:
-                del self._running[account_id]
+            self._running[caller] -= 1
+            if not self._running[caller]:
+                del self._running[caller]
+
+
+class _PassedOn(StreamingResponse):
+    """What an owner answers, on its way to the caller. The connection and the caller's turn are held until it ends."""
+
+    def __init__(self, answer: httpx2.Response, turn: ExitStack) -> None:
+        super().__init__(answer.aiter_raw(), answer.status_code)
+        self.raw_headers = _answer_headers(answer)
+        self._answer = answer
+        self._turn = turn
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._turn.close()
+            await self._answer.aclose()
 
 
 class _Endpoint:
     """Passes requests on to one service."""
 
-    def __init__(self, owner: Owner, client: OwnerClient, path: str) -> None:
+    def __init__(self, owner: Owner, client: OwnerClient, path: str, turns: _Turns) -> None:
         self._owner = owner
         self._client = client
+        self._turns = turns
         self._needs_caller = path not in owner.open_to_all
-        self._to_change: Scope = "manage" if path in owner.managed else "write"
-        self._uploads = _Uploads() if path in owner.uploads else None
+        self._to_change: KeyScope = "manage" if path in owner.managed else "write"
+        self._takes_uploads = path in owner.uploads
 
     async def pass_on(self, request: Request) -> Response:
         caller = await self._caller(request)
         path, target = _target(request)
-        try:
-            with self._turn(caller):
+        content = await self._content(request)
+        with ExitStack() as turn:
+            turn.enter_context(self._turns.turn(caller.account_id if caller else address_of(request)))
+            try:
                 answer = await self._client.send(
                     self._owner,
                     request.method,
@@ -117,26 +146,21 @@ class _Endpoint:
                     caller=caller,
                     raw_target=target,
                     headers=_headers(request),
-                    content=await self._content(request),
+                    content=content,
                 )
-        except httpx2.TransportError as error:
-            log.warning("owner.unreachable", owner=self._owner.name, path=path, reason=repr(error))
-            raise service_unavailable(self._owner.name) from error
-        if answer.status_code == httpx2.codes.UNAUTHORIZED:
-            await answer.aclose()
-            log.error("owner.refused_identity", owner=self._owner.name, path=path)
-            raise service_unavailable(self._owner.name)
-        response = StreamingResponse(_body(answer), answer.status_code)
-        response.raw_headers = _answer_headers(answer)
-        return response
-
-    def _turn(self, caller: Caller | None) -> AbstractContextManager[None]:
-        return self._uploads.turn(caller.account_id) if self._uploads is not None and caller else nullcontext()
+            except httpx2.TransportError as error:
+                log.warning("owner.unreachable", owner=self._owner.name, path=path, reason=repr(error))
+                raise service_unavailable(self._owner.name) from error
+            if answer.status_code == httpx2.codes.UNAUTHORIZED:
+                await answer.aclose()
+                log.error("owner.refused_identity", owner=self._owner.name, path=path)
+                raise service_unavailable(self._owner.name)
+            return _PassedOn(answer, turn.pop_all())
 
     async def _content(self, request: Request) -> AsyncIterator[bytes] | bytes | None:
         if not _has_body(request):
             return None
-        return _until_silent(request) if self._uploads is not None else await request.body()
+        return _until_silent(request) if self._takes_uploads else await request.body()
 
     async def _caller(self, request: Request) -> Caller | None:
         authenticator: Authenticator = request.app.state.authenticator
@@ -177,14 +201,6 @@ async def _until_silent(request: Request) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         yield part
-
-
-async def _body(answer: httpx2.Response) -> AsyncIterator[bytes]:
-    try:
-        async for part in answer.aiter_raw():
-            yield part
-    finally:
-        await answer.aclose()
 
 
 def _answer_headers(answer: httpx2.Response) -> Headers:

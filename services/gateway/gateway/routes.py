@@ -222,8 +222,8 @@ def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> 
     )
     async def create_api_key(
         caller: ManagerDep,
-        session: WriteDep,
         request: Annotated[NewKey, json_body(NewKey)],
+        session: WriteDep,
         response: Response,
         idempotency_key: OnceHeader = None,
     ) -> CreatedKey:

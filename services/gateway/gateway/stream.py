@@ -1,13 +1,14 @@
 """Live streams: the journal of a job as server-sent events, and progress between them.
 
 The id of an event is its number in the journal, so a client that comes back with ``Last-Event-ID`` misses nothing.
-Signals only wake a stream; what it sends is read from the database, and without signals it looks there each second.
+Signals only wake a stream; what it sends is read from the database, and without signals it looks there by itself.
 A stream that opens in the middle of a job shows the last progress of each item at once, behind the journal.
 It ends when the credentials that opened it do.
 """
 
 import asyncio
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -25,10 +26,30 @@ from kit.database import Database
 from kit.signals import Signals
 
 KEEPALIVE_SECONDS = 15.0
-POLL_SECONDS = 1.0
+POLL_SECONDS = (1.0, 1.0, 1.0, 2.0, 4.0, 5.0)
+"""Between looks that found nothing; the last goes on."""
 SIGNALLED_POLL_SECONDS = 3.0  # a signal may be lost
+JITTER = 0.2
 
 Queue = asyncio.Queue[dict[str, Any]]
+
+
+class Pace:
+    """How often to look into the database when no signal comes: without signals more rarely, the longer it is quiet."""
+
+    def __init__(self, has_signals: Callable[[], bool]) -> None:
+        self._has_signals = has_signals
+        self._looks = 0
+
+    def wait(self) -> float:
+        """Seconds until the next look."""
+        looks, self._looks = self._looks, min(self._looks + 1, len(POLL_SECONDS) - 1)
+        seconds = SIGNALLED_POLL_SECONDS if self._has_signals() else POLL_SECONDS[looks]
+        return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load
+
+    def begin_anew(self) -> None:
+        """There was something new, so more may follow soon."""
+        self._looks = 0
 
 
 class EventStream(StreamingResponse):
@@ -82,11 +103,14 @@ class Streams:
         """Everything behind ``after``, as it comes, until nothing more can or ``is_allowed`` says no."""
         quiet_since = time.monotonic()
         caught_up = False
+        pace = self._pace()
         with self._signals.listen(job_id) as queue:
             while await is_allowed():
                 async with self._db.place(), self._db.read() as session:
                     row = await get_job(session, account_id=account_id, job_id=job_id)
                     events = await journal.read(session, job_id=job_id, after=after)
+                if events:
+                    pace.begin_anew()
                 for event in events:
                     after = event.seq
                     quiet_since = time.monotonic()
@@ -97,7 +121,7 @@ class Streams:
                     for message in await self._signals.last(job_id):
                         yield _progress_event(message)
                 caught_up = True
-                async for message in self._progress(queue):
+                async for message in _progress(queue, until=time.monotonic() + pace.wait()):
                     quiet_since = time.monotonic()
                     yield _progress_event(message)
                 if time.monotonic() - quiet_since >= KEEPALIVE_SECONDS:
@@ -114,25 +138,25 @@ class Streams:
             async with self._db.place(), self._db.read() as session:
                 return await get_job(session, account_id=account_id, job_id=job_id)
         deadline = time.monotonic() + seconds
+        pace = self._pace()
         with self._seat(account_id), self._signals.listen(job_id) as queue:
             while True:
                 async with self._db.place(), self._db.read() as session:
                     row = await get_job(session, account_id=account_id, job_id=job_id)
                 if is_finished(row) or time.monotonic() >= deadline or self.stopping():
                     return row
-                look_again = min(self._time_to_look(), deadline)
+                look_again = min(time.monotonic() + pace.wait(), deadline)
                 while (message := await _get(queue, until=look_again)) and not message.get("finished"):
                     pass
 
-    async def _progress(self, queue: Queue) -> AsyncIterator[dict[str, Any]]:
-        """Progress messages until there may be a new event."""
-        look_again = self._time_to_look()
-        while (message := await _get(queue, until=look_again)) and message["type"] != "event":
-            yield message
+    def _pace(self) -> Pace:
+        return Pace(lambda: self._signals.connected)
 
-    def _time_to_look(self) -> float:
-        """When the database is to be asked although no signal has come."""
-        return time.monotonic() + (SIGNALLED_POLL_SECONDS if self._signals.connected else POLL_SECONDS)
+
+async def _progress(queue: Queue, *, until: float) -> AsyncIterator[dict[str, Any]]:
+    """Progress messages until there may be a new event."""
+    while (message := await _get(queue, until=until)) and message["type"] != "event":
+        yield message
 
 
 def _progress_event(message: dict[str, Any]) -> bytes:

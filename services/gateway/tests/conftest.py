@@ -37,6 +37,8 @@ from shared.events.credits import LedgerLine
 from shared.events.generation import AttemptSummary, ItemResult
 from shared.ids import new_id
 
+from .owner import Owner
+
 NOBODY = "http://127.0.0.1:9"
 """Where nothing listens."""
 
@@ -311,6 +313,15 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
 def serve() -> Callable[[FastAPI], Any]:
     """Puts an app behind a real HTTP server: ``async with serve(app) as url``."""
     return served
+
+
+@pytest.fixture
+async def owner(serve: Any) -> AsyncIterator[Owner]:
+    """Storage; its prices stand for billing's."""
+    owner = Owner("storage")
+    async with serve(owner.app) as url:
+        owner.url = url
+        yield owner
 
 
 @pytest.fixture

@@ -4,60 +4,11 @@ import asyncio
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from gateway import owners, passthrough
 from gateway.app import UPLOAD_BYTES
-from kit import metrics, problems
-from kit.identity import CallerDep, Verifier
-from kit.problems import Problem
-from kit.testing import IDENTITY, eventually
+from kit import problems
 
-
-class Owner:
-    """A service that believes gateway's token alone and tells what reached it."""
-
-    def __init__(self, name: str, *, audience: str | None = None) -> None:
-        self.app = FastAPI(docs_url=None)
-        self.app.state.service = self
-        self.verifier = Verifier(IDENTITY.public_key, audience=audience or name)
-        self.requests = []
-        problems.install(self.app)
-        self._add_routes()
-
-    def _add_routes(self) -> None:
-        @self.app.middleware("http")
-        async def note(request: Request, go_on):
-            self.requests.append(request)
-            return await go_on(request)
-
-        @self.app.get("/v1/prices")
-        async def prices() -> dict[str, str]:
-            return {"version": "1"}
-
-        @self.app.get("/v1/assets/{name}/content")
-        async def content(name: str, caller: CallerDep) -> Response:
-            return RedirectResponse(f"https://files.example/{name}?signature=1", 307)
-
-        @self.app.post("/v1/uploads")
-        async def upload(request: Request, caller: CallerDep) -> Response:
-            body = await request.body()
-            return Response(str(len(body)), 201, headers={"Location": "/v1/assets/1", "Set-Cookie": "a=b"})
-
-        @self.app.get("/v1/assets/stream")
-        async def stream(caller: CallerDep) -> Response:
-            async def parts():
-                for _ in range(3):
-                    yield b"part"
-
-            return StreamingResponse(parts(), media_type="application/x-parts", headers={"Keep-Alive": "5"})
-
-        @self.app.api_route("/{path:path}", methods=["GET", "POST", "DELETE"])
-        async def owned(path: str, request: Request, caller: CallerDep) -> dict[str, str]:
-            if "foreign" in path:
-                raise Problem(404, "asset_not_found", "You have no such asset.")
-            return {"account_id": caller.account_id, "actor": caller.actor, "query": request.url.query}
+from .owner import Owner
 
 
 async def ask_plainly(customer, target):
@@ -70,15 +21,6 @@ async def ask_plainly(customer, target):
     writer.close()
     await writer.wait_closed()
     return answer
-
-
-@pytest.fixture
-async def owner(serve):
-    """Storage; its prices stand for billing's."""
-    owner = Owner("storage")
-    async with serve(owner.app) as url:
-        owner.url = url
-        yield owner
 
 
 @pytest.fixture
@@ -262,84 +204,3 @@ class TestForwarding:
         seen = await asyncio.gather(*(ask(*customer) for customer in customers * 10))
 
         assert all(seen)
-
-
-class SlowBody:
-    """A body whose end comes when it is let go."""
-
-    def __init__(self) -> None:
-        self.asked, self.go = asyncio.Event(), asyncio.Event()
-
-    async def __aiter__(self):
-        self.asked.set()
-        yield b"x"
-        await self.go.wait()
-        yield b"x"
-
-
-class TestSlowBodies:
-    @pytest.fixture
-    def overrides(self, overrides, monkeypatch):
-        """Few connections of either pool, so that a test can use them up."""
-        monkeypatch.setattr(owners, "LIMITS", httpx2.Limits(max_connections=1))
-        monkeypatch.setattr(owners, "UPLOAD_LIMITS", httpx2.Limits(max_connections=2))
-        return overrides
-
-    @pytest.mark.parametrize("path", ["/v1/uploads", "/v1/assets"])
-    async def test_they_hold_nobody_s_connection(self, customer, owner, path):
-        slow = [SlowBody(), SlowBody()]
-        sending = [asyncio.create_task(customer.http.post(path, content=body)) for body in slow]
-        await asyncio.gather(*(body.asked.wait() for body in slow))
-
-        async with asyncio.timeout(10):
-            answer = await customer.http.get("/v1/assets")
-
-        assert answer.status_code == 200
-        for body in slow:
-            body.go.set()
-        assert all(answer.is_success for answer in await asyncio.gather(*sending))
-
-    async def test_an_account_has_few_uploads_at_a_time(self, customer, owner, monkeypatch, open_account):
-        monkeypatch.setattr(passthrough, "UPLOADS_PER_ACCOUNT", 1)
-        first, second, stranger = SlowBody(), SlowBody(), SlowBody()
-        stranger.go.set()
-        sending = asyncio.create_task(customer.http.post("/v1/uploads", content=first))
-        await first.asked.wait()
-
-        _, key = await open_account()
-        refused = await customer.http.post("/v1/uploads", content=second)
-        foreign = await customer.http.post("/v1/uploads", content=stranger, headers={"Authorization": f"Bearer {key}"})
-
-        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_uploads")
-        assert not second.asked.is_set()
-        assert foreign.status_code == 201
-        first.go.set()
-        assert (await sending).status_code == 201
-        assert (await customer.http.post("/v1/uploads", content=b"x")).status_code == 201
-
-    async def test_one_that_falls_silent_is_ended(self, customer, owner, monkeypatch):
-        monkeypatch.setattr(passthrough, "SILENCE_SECONDS", 0.2)
-
-        answer = await customer.http.post("/v1/uploads", content=SlowBody())
-
-        assert (answer.status_code, answer.json()["code"]) == (408, "upload_stalled")
-
-    async def test_one_whose_sender_goes_away_is_no_error_of_ours(self, live, owner):
-        answered = metrics.HTTP_REQUESTS.labels("gateway", "POST", "/v1/uploads", 400)._value
-        before = answered.get()
-        url = live.http.base_url
-        _, writer = await asyncio.open_connection(url.host, url.port)
-        lines = (
-            "POST /v1/uploads HTTP/1.1",
-            "Host: a",
-            f"Authorization: Bearer {live.key}",
-            "Content-Length: 9",
-            "",
-            "x",
-        )
-        writer.write("\r\n".join(lines).encode())
-        await eventually(lambda: owner.requests)
-
-        writer.close()
-
-        await eventually(lambda: answered.get() > before)

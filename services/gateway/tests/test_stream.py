@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
+from gateway.stream import Pace
 from kit.signals import Signals
 from kit.testing import eventually, records
 from shared.ids import new_id
@@ -223,6 +224,30 @@ class TestWithoutRedis:
             await eventually(lambda: stream.seqs == [1])
             await gateway.edge.handle(records(*make.journey(live.account_id, job_id)))
             await eventually(lambda: stream.ended, timeout=0.9)  # before the poll of a second
+
+
+class TestPace:
+    """Without signals a quiet stream is looked at more and more rarely; many of them do not look at the same moment."""
+
+    @staticmethod
+    def waits(pace, count):
+        return [pace.wait() for _ in range(count)]
+
+    def test_what_stays_quiet_is_looked_at_more_rarely(self):
+        waits = self.waits(Pace(lambda: False), 8)
+
+        assert waits == [pytest.approx(seconds, rel=0.2) for seconds in (1, 1, 1, 2, 4, 5, 5, 5)]
+        assert len(set(waits)) == len(waits)
+
+    def test_news_bring_it_back(self):
+        pace = Pace(lambda: False)
+        self.waits(pace, 8)
+        pace.begin_anew()
+
+        assert self.waits(pace, 4) == [pytest.approx(seconds, rel=0.2) for seconds in (1, 1, 1, 2)]
+
+    def test_with_signals_it_only_makes_sure(self):
+        assert self.waits(Pace(lambda: True), 8) == [pytest.approx(3, rel=0.2)] * 8
 
 
 class TestPreferWait:

@@ -1,14 +1,17 @@
 """Signing in and out of the page: by an API key or a one-time link; each becomes a session cookie."""
 
 import re
+from typing import Annotated
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from gateway.auth import Authenticator, OpenToAll, is_same_origin
+from gateway.bodies import RawBody
 from gateway.errors import foreign_origin
 from gateway.keys import WORKING_SCOPES
+from gateway.principals import Principal
 from gateway.sessions import (
     COOKIE,
     clear_cookie,
@@ -20,6 +23,7 @@ from gateway.sessions import (
 )
 from gateway.settings import GatewaySettings
 from gateway.web.pages import Pages
+from kit.database import after_commit
 from kit.http import WriteDep
 
 SEE_OTHER = 303
@@ -38,18 +42,41 @@ JOURNEY = (
 )
 
 
+async def _refuse_foreign(request: Request) -> None:
+    if not is_same_origin(request):
+        raise foreign_origin()
+
+
+FromOwnPage = Depends(_refuse_foreign)
+"""For routes that only our own page may call."""
+
+
+async def _form(_: Annotated[None, FromOwnPage], body: RawBody) -> dict[str, str]:
+    fields = parse_qs(body.decode("utf-8", "replace"))
+    return {name: values[0] for name, values in fields.items()}
+
+
+FormDep = Annotated[dict[str, str], Depends(_form)]
+"""The fields of a form of our own page."""
+
+
 def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenticator) -> APIRouter:
     """The routes by which a browser comes in and leaves."""
     router = APIRouter(include_in_schema=False, dependencies=[OpenToAll])
     lifetime = settings.session_lifetime
     secure = settings.environment != "development"
 
+    async def find_caller(form: FormDep) -> Principal | None:
+        return await authenticator.by_key(form.get("api_key", "").strip())
+
     @router.post("/enter")
-    async def enter_with_key(request: Request, session: WriteDep) -> Response:
-        _refuse_foreign(request)
-        form = await _form(request)
+    async def enter_with_key(
+        request: Request,
+        form: FormDep,
+        caller: Annotated[Principal | None, Depends(find_caller)],
+        session: WriteDep,
+    ) -> Response:
         return_to = form.get("next", "")
-        caller = await authenticator.by_key(form.get("api_key", "").strip())
         if caller is None:
             return welcome(pages, return_to=return_to, error=UNKNOWN_KEY, status=401)
         authenticator.limit_account(request, caller)
@@ -78,12 +105,11 @@ def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenti
         set_cookie(response, token, secure=secure, lifetime=lifetime)
         return response
 
-    @router.post("/sign-out")
+    @router.post("/sign-out", dependencies=[FromOwnPage])
     async def sign_out(request: Request, session: WriteDep) -> Response:
-        _refuse_foreign(request)
         if token := request.cookies.get(COOKIE):
             await end_session(session, token=token)
-            authenticator.forget(session_actor(token))
+            after_commit(session, lambda: authenticator.forget(session_actor(token)))
         response = RedirectResponse("/", SEE_OTHER)
         clear_cookie(response, secure=secure)
         return response
@@ -94,13 +120,3 @@ def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenti
 def welcome(pages: Pages, *, return_to: str = "/", error: str | None = None, status: int = 200) -> Response:
     """The page of somebody who is not signed in; after that they go on to ``return_to``."""
     return pages.render("welcome.html", status=status, next=return_to, error=error, journey=JOURNEY)
-
-
-def _refuse_foreign(request: Request) -> None:
-    if not is_same_origin(request):
-        raise foreign_origin()
-
-
-async def _form(request: Request) -> dict[str, str]:
-    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
-    return {name: values[0] for name, values in fields.items()}
