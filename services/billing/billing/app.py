@@ -16,6 +16,7 @@ from billing.payments.shop import Shop
 from billing.payments.stripe_api import StripeApi
 from billing.payments.sweep import sweep_worker
 from billing.quote_routes import make_quote_router
+from billing.retention import RULES
 from billing.routes import make_router
 from billing.settings import BillingSettings
 from billing.spend_limit_routes import make_spend_limit_router
@@ -78,6 +79,7 @@ def build(settings: BillingSettings) -> Service:
             expiry_worker(db),
             *((inbox.worker, sweep_worker(db, stripe, inbox, interval=interval)) if stripe else ()),
         ),
+        retention=RULES,
         on_start=(lambda: check_prices(stripe, offers),) if stripe else (),
         on_close=(stripe.close,) if stripe else (),
         invariants=(*INVARIANTS, *PAYMENT_INVARIANTS),
