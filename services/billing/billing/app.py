@@ -4,6 +4,7 @@ from billing.expiry import expiry_worker
 from billing.handlers import Handlers, lock_wallets
 from billing.invariants import INVARIANTS
 from billing.models import metadata
+from billing.monthly import Statements
 from billing.overdue import overdue_worker
 from billing.payments.fulfilment import Fulfilment
 from billing.payments.inbox import StripeInbox
@@ -57,7 +58,7 @@ def build(settings: BillingSettings) -> Service:
         migrations=migrations_folder(__file__),
         topics=(BILLING_CREDITS,),
         routers=(
-            make_router(terms, offers),
+            make_router(terms, offers, Statements(db)),
             make_quote_router(terms),
             make_spend_limit_router(terms),
             make_payment_router(shop, offers),
