@@ -46,8 +46,10 @@ def build(settings: BillingSettings) -> Service:
     handlers = Handlers(terms)
     offers = settings.offers
     stripe = StripeApi.from_settings(settings)
+    # apart, so that checkouts which hang do not use up the room that paid credits need
+    till = StripeApi.from_settings(settings)
     inbox = StripeInbox(db, stripe, Fulfilment(offers, bonus=terms.registration_bonus))
-    shop = Shop(db, stripe, offers, return_url=settings.return_url)
+    shop = Shop(db, till, offers, return_url=settings.return_url)
     interval = settings.stripe_sweep_interval
     return Service(
         name="billing",
@@ -62,7 +64,7 @@ def build(settings: BillingSettings) -> Service:
             make_quote_router(terms),
             make_spend_limit_router(terms),
             make_payment_router(shop, offers),
-            make_offer_router(Shelf(stripe, offers)),
+            make_offer_router(Shelf(till, offers)),
         ),
         subscriptions=(
             on(AccountRegistered, handlers.on_account_registered),
@@ -82,7 +84,7 @@ def build(settings: BillingSettings) -> Service:
         ),
         retention=RULES,
         on_start=(lambda: check_prices(stripe, offers),) if stripe else (),
-        on_close=(stripe.close,) if stripe else (),
+        on_close=tuple(api.close for api in (stripe, till) if api),
         invariants=(*INVARIANTS, *PAYMENT_INVARIANTS),
         verifier=Verifier(settings.identity_public_key, audience="billing"),
     )
