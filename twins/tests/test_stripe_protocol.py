@@ -205,25 +205,6 @@ class TestForm:
             assert raw(shop, "POST", "/v1/customers", headers=headers, content=body).status_code == 400
 
 
-class TestAsync:
-    @pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # of the SDK's own use of httpx2
-    async def test_the_async_client_works_as_well(self, shop):
-        http = stripe.HTTPXClient(timeout=10)
-        client = StripeClient(
-            shop.key,
-            base_addresses={"api": f"{shop.twin.url}/stripe"},
-            http_client=http,
-            max_network_retries=0,
-        )
-
-        session = await client.v1.checkout.sessions.create_async(PACK)
-        found = [item async for item in (await client.v1.checkout.sessions.list_async()).auto_paging_iter()]
-        await http.close_async()
-
-        assert [item.id for item in found] == [session.id]
-        assert found[0].url.startswith(f"{shop.twin.url}/stripe/pay/cs_test_")
-
-
 class TestFaults:
     def fault(self, shop, action, **more):
         rule = {"action": action, "provider": "stripe", "api_key": shop.key} | more

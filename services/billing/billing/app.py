@@ -4,6 +4,7 @@ from billing.expiry import expiry_worker
 from billing.handlers import Handlers, lock_wallets
 from billing.invariants import INVARIANTS
 from billing.models import metadata
+from billing.monthly import Statements
 from billing.overdue import overdue_worker
 from billing.payments.fulfilment import Fulfilment
 from billing.payments.inbox import StripeInbox
@@ -16,6 +17,7 @@ from billing.payments.shop import Shop
 from billing.payments.stripe_api import StripeApi
 from billing.payments.sweep import sweep_worker
 from billing.quote_routes import make_quote_router
+from billing.retention import RULES
 from billing.routes import make_router
 from billing.settings import BillingSettings
 from billing.spend_limit_routes import make_spend_limit_router
@@ -44,8 +46,10 @@ def build(settings: BillingSettings) -> Service:
     handlers = Handlers(terms)
     offers = settings.offers
     stripe = StripeApi.from_settings(settings)
+    # apart, so that checkouts which hang do not use up the room that paid credits need
+    till = StripeApi.from_settings(settings)
     inbox = StripeInbox(db, stripe, Fulfilment(offers, bonus=terms.registration_bonus))
-    shop = Shop(db, stripe, offers, return_url=settings.return_url)
+    shop = Shop(db, till, offers, return_url=settings.return_url)
     interval = settings.stripe_sweep_interval
     return Service(
         name="billing",
@@ -56,11 +60,11 @@ def build(settings: BillingSettings) -> Service:
         migrations=migrations_folder(__file__),
         topics=(BILLING_CREDITS,),
         routers=(
-            make_router(terms, offers),
+            make_router(terms, offers, Statements(db)),
             make_quote_router(terms),
             make_spend_limit_router(terms),
             make_payment_router(shop, offers),
-            make_offer_router(Shelf(stripe, offers)),
+            make_offer_router(Shelf(till, offers)),
         ),
         subscriptions=(
             on(AccountRegistered, handlers.on_account_registered),
@@ -78,8 +82,9 @@ def build(settings: BillingSettings) -> Service:
             expiry_worker(db),
             *((inbox.worker, sweep_worker(db, stripe, inbox, interval=interval)) if stripe else ()),
         ),
+        retention=RULES,
         on_start=(lambda: check_prices(stripe, offers),) if stripe else (),
-        on_close=(stripe.close,) if stripe else (),
+        on_close=tuple(api.close for api in (stripe, till) if api),
         invariants=(*INVARIANTS, *PAYMENT_INVARIANTS),
         verifier=Verifier(settings.identity_public_key, audience="billing"),
     )

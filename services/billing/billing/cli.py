@@ -12,13 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 from billing.clawbacks import adjust
 from billing.errors import GrantConflictError, UnknownAccountError
 from billing.grants import grant_by_hand
-from billing.monthly import Month, as_csv, statement_of
+from billing.monthly import Month, Statements
 from billing.payments.errors import StripeRefusedError, StripeUnavailableError
 from billing.payments.reconcile import reconcile_with_stripe
 from billing.payments.stripe_api import StripeApi
 from billing.reconcile import reconcile
 from billing.settings import BillingSettings
 from kit.database import WriteSession
+from kit.problems import Problem
 from kit.service import Service
 from shared.ids import AccountId, new_id
 from shared.prices import MILLICREDITS
@@ -109,9 +110,17 @@ async def _book(
 
 
 async def _statement(service: Service, arguments: argparse.Namespace) -> int:
-    async with service.db.read() as session:
-        statement = await statement_of(session, account_id=arguments.account, month=arguments.month)
-    print(as_csv(statement) if arguments.format == "csv" else statement.model_dump_json(indent=2))
+    statements = Statements(service.db)
+    if arguments.format == "csv":
+        async for part in await statements.as_csv(account_id=arguments.account, month=arguments.month):
+            print(part, end="")
+        return 0
+    try:
+        statement = await statements.whole(account_id=arguments.account, month=arguments.month)
+    except Problem as problem:
+        print(problem.detail, file=sys.stderr)
+        return 1
+    print(statement.model_dump_json(indent=2))
     return 0
 
 

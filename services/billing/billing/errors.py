@@ -29,6 +29,15 @@ def quote_not_found(quote_id: str) -> Problem:
     return Problem(404, "quote_not_found", f"There is no quote {quote_id!r}; quotes are kept for a week.")
 
 
+def statement_too_long(movements: int, most: int) -> Problem:
+    """422: a month with so many movements is not told as one JSON document."""
+    detail = (
+        f"The month has {movements:,} movements, a JSON document at most {most:,}. Ask for format=csv, or page through"
+        " /v1/credits/transactions with since and until."
+    )
+    return Problem(422, "statement_too_long", detail, movements=movements, most=most)
+
+
 def unknown_kind(kind: str, known: list[str]) -> Problem:
     """422: no job of this kind can be asked for."""
     return Problem(

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import func, insert, select
 
 from billing.errors import quote_not_found, unknown_kind
 from billing.models import quotes
@@ -23,6 +23,7 @@ from shared.jobs import JOB_INPUTS, JobInput, parse_input
 from shared.prices import current_version, fingerprint, price_job
 
 KEEP = timedelta(days=7)
+"""After its end a quote is remembered for so long, so that whoever cites it late is told when it ended."""
 
 
 async def make_quote(
@@ -36,7 +37,6 @@ async def make_quote(
     assert now is not None
     version = current_version(now)
     quoted = [_price(position, job, version) for position, job in enumerate(jobs)]
-    await _forget_old(session, account_id=account_id)
     row = {
         "id": new_id("qte"),
         "account_id": account_id,
@@ -121,12 +121,6 @@ def _price(position: int, job: QuoteJob, version: str) -> QuotedJob:
         price=price.total,
         item_prices=list(price.items),
     )
-
-
-async def _forget_old(session: WriteSession, *, account_id: str) -> None:
-    """Quotes that ended a week ago go when their account asks for the next one."""
-    old = func.now() - func.make_interval(0, 0, 0, KEEP.days)
-    await session.execute(delete(quotes).where(quotes.c.account_id == account_id, quotes.c.valid_until < old))
 
 
 def _said(moment: datetime) -> str:

@@ -4,10 +4,11 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
-from billing.monthly import Month, as_csv, statement_of
+from billing.monthly import Month, Statements
 from billing.payments.offers import Offers
 from billing.payments.subscriptions import subscription_of
 from billing.price_table import prices_of
@@ -62,7 +63,7 @@ STATEMENT: Responses = {200: {"description": "The statement.", "content": {"text
 UNKNOWN_VERSION: Responses = {404: {"description": "The price book has no such version."}}
 
 
-def make_router(terms: Terms, offers: Offers) -> APIRouter:
+def make_router(terms: Terms, offers: Offers, statements: Statements) -> APIRouter:
     """The routes of billing."""
     router = APIRouter(prefix="/v1", tags=["credits"])
 
@@ -123,14 +124,18 @@ def make_router(terms: Terms, offers: Offers) -> APIRouter:
         responses=STATEMENT,
     )
     async def read_statement(
-        *, caller: CallerDep, session: ReadDep, month: MonthPath, format_: FormatQuery = "json"
-    ) -> Statement | Response:
-        """Opening balance, every movement, totals per ledger account and closing balance of one month."""
-        statement = await statement_of(session, account_id=caller.account_id, month=Month.parse(month))
+        caller: CallerDep, month: MonthPath, format_: FormatQuery = "json"
+    ) -> Statement | StreamingResponse:
+        """Opening balance, every movement, totals per ledger account and closing balance of one month.
+
+        JSON has 10,000 movements at most (422 `statement_too_long`); CSV any number, and one that broke off has no
+        closing line. What is booked while it is sent is in the next one that is asked for.
+        """
         if format_ == "json":
-            return statement
+            return await statements.whole(account_id=caller.account_id, month=Month.parse(month))
+        parts = await statements.as_csv(account_id=caller.account_id, month=Month.parse(month))
         name = f'attachment; filename="atelier-{month}.csv"'
-        return Response(as_csv(statement), media_type="text/csv", headers={"Content-Disposition": name})
+        return StreamingResponse(parts, media_type="text/csv", headers={"Content-Disposition": name})
 
     @router.get("/prices", summary="Read the prices", responses=UNKNOWN_VERSION)
     async def read_prices(version: VersionQuery = None) -> Prices:

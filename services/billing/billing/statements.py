@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, BindParameter, ColumnElement, bindparam, func, literal, select
+from sqlalchemy import BigInteger, BindParameter, ColumnElement, Select, bindparam, func, literal, select
 
 from billing.models import entries, grants, holds, transactions, wallets
 from billing.schemas import Credits, EntryView, Expiry, HoldView, TransactionView
@@ -44,20 +44,23 @@ async def credits_of(session: ReadSession | WriteSession, *, account_id: str, bo
     )
 
 
-async def credits_as_of(session: ReadSession, *, account_id: str, moment: datetime, inclusive: bool = True) -> Credits:
-    """The wallet as the ledger had it at a moment, or just before it; empty before the first transaction."""
-    booked = transactions.c.created_at <= moment if inclusive else transactions.c.created_at < moment
-    query = (
-        select(transactions.c.available, transactions.c.held, transactions.c.wallet_version)
-        .where(transactions.c.account_id == account_id, booked)
-        .order_by(transactions.c.created_at.desc(), transactions.c.wallet_version.desc())
-        .limit(1)
-    )
-    row = (await session.execute(query)).one_or_none()
+async def credits_as_of(session: ReadSession, *, account_id: str, moment: datetime) -> Credits:
+    """The wallet as the ledger had it at a moment; empty before the first transaction."""
+    row = (await session.execute(last_booked(account_id, transactions.c.created_at <= moment))).one_or_none()
     if row is None:
         return Credits(available=0, held=0, version=0)
     # while something is owed nothing else is available, so a balance below zero is the debt
     return Credits(available=row.available, held=row.held, debt=max(0, -row.available), version=row.wallet_version)
+
+
+def last_booked(account_id: str, when: ColumnElement[bool]) -> Select[tuple[int, int, int]]:
+    """The wallet as the last transaction ``when`` this was so left it: available, held and version."""
+    return (
+        select(transactions.c.available, transactions.c.held, transactions.c.wallet_version)
+        .where(transactions.c.account_id == account_id, when)
+        .order_by(transactions.c.created_at.desc(), transactions.c.wallet_version.desc())
+        .limit(1)
+    )
 
 
 async def transactions_of(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from billing.quotes import KEEP
 from kit import testing
 from kit.testing import emitted, records
 from shared.events import CreditsHeld, CreditsRefused
@@ -157,3 +158,40 @@ class TestCited:
         refused = await self.answer(billing, make.requested(account_id, input=TWO, quote_id=made["id"]))
 
         assert refused.code == "unknown_quote"
+
+
+class TestRetention:
+    """Quotes go hourly and in small transactions, whatever their account does."""
+
+    async def sweep(self, billing, now):
+        (retention,) = [worker for worker in billing.all_workers if worker.name == "retention"]
+        await retention.sweep(now)
+
+    async def test_a_quote_of_a_silent_account_goes_a_week_after_it_ended(self, billing, account_id, rows_of):
+        ended = datetime.fromisoformat((await quote(billing, account_id)).json()["valid_until"])
+
+        await self.sweep(billing, ended + KEEP - timedelta(seconds=1))
+        assert len(await rows_of("quotes")) == 1
+        await self.sweep(billing, ended + KEEP + timedelta(seconds=1))
+
+        assert await rows_of("quotes") == []
+
+    async def test_one_that_is_good_for_longer_stays_for_longer(self, billing, account_id, rows_of):
+        ended = datetime.fromisoformat((await quote(billing, account_id)).json()["valid_until"])
+        async with billing.db.write() as session:
+            await session.execute(text("UPDATE quotes SET valid_until = valid_until + interval '30 days'"))
+
+        await self.sweep(billing, ended + KEEP + timedelta(seconds=1))
+
+        assert len(await rows_of("quotes")) == 1
+
+    async def test_asking_for_one_deletes_nothing(self, billing, account_id, rows_of):
+        await quote(billing, account_id)
+        async with billing.db.write() as session:
+            await session.execute(
+                text("UPDATE quotes SET created_at = 'epoch', valid_until = now() - interval '8 days'")
+            )
+
+        assert (await quote(billing, account_id)).status_code == 201
+
+        assert len(await rows_of("quotes")) == 2

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import text
 
-from billing import cli
+from billing import cli, monthly
 from billing.app import build
-from billing.monthly import Month
+from billing.monthly import Month, Statements
 from billing.reconcile import reconcile
 from billing.settings import BillingSettings
 from kit import testing
@@ -141,6 +141,86 @@ class TestStatement:
 
         assert await parsed.run(billing, parsed) == 0
         assert json.loads(capsys.readouterr().out)["closing"]["available"] == 46_000
+
+
+class TestLongMonth:
+    """The grant and four holds, in pages of two or so: with the last page full, nearly full and just begun."""
+
+    MONTH = f"{datetime.now(UTC):%Y-%m}"
+
+    @pytest.fixture
+    async def busy(self, billing, make, account_id):
+        await billing.edge.handle(records(make.registered(account_id)))
+        await billing.edge.handle(records(*(make.requested(account_id) for _ in range(4))))
+
+    async def ask(self, billing, account_id, **query):
+        async with testing.client(billing, account_id=account_id) as http:
+            return await http.get(f"/v1/credits/statements/{self.MONTH}", params=query)
+
+    @pytest.mark.parametrize("page", [1, 2, 3, 4, 5, 6])
+    async def test_both_formats_agree_wherever_a_page_ends(self, billing, account_id, busy, monkeypatch, page):
+        monkeypatch.setattr(monthly, "PAGE", page)
+
+        statement = (await self.ask(billing, account_id)).json()
+        opening, *moved, closing = csv.DictReader(io.StringIO((await self.ask(billing, account_id, format="csv")).text))
+
+        assert [movement["kind"] for movement in statement["movements"]] == ["grant", *["hold"] * 4]
+        assert moved == [
+            {column: str(value if value is not None else "") for column, value in movement.items()}
+            for movement in statement["movements"]
+        ]
+        assert (opening["available_after"], opening["held_after"]) == ("0", "0")
+        assert (closing["available_after"], closing["held_after"]) == ("34000", "16000")
+        assert statement["closing"] == {"available": 34_000, "held": 16_000}
+        assert sum(movement["available"] for movement in statement["movements"]) == 34_000
+
+    async def test_what_comes_while_it_is_read_belongs_to_the_next_one(
+        self, billing, make, account_id, busy, monkeypatch
+    ):
+        monkeypatch.setattr(monthly, "PAGE", 2)
+        parts = await Statements(billing.db).as_csv(account_id=account_id, month=Month.parse(self.MONTH))
+        text_so_far = [await anext(parts), await anext(parts)]
+        await billing.edge.handle(records(make.requested(account_id)))
+
+        rows = list(csv.DictReader(io.StringIO("".join([*text_so_far, *[part async for part in parts]]))))
+
+        assert [row["kind"] for row in rows] == ["opening", "grant", *["hold"] * 4, "closing"]
+        assert (rows[-1]["available_after"], rows[-1]["held_after"]) == ("34000", "16000")
+
+    async def test_no_place_is_held_while_the_client_reads(self, billing, account_id, busy, monkeypatch):
+        monkeypatch.setattr(monthly, "PAGE", 1)
+        month = Month.parse(self.MONTH)
+        many = [await Statements(billing.db).as_csv(account_id=account_id, month=month) for _ in range(40)]
+
+        begun = [[await anext(parts) for _ in range(3)] for parts in many]
+
+        assert len(begun) == 40
+
+    async def test_one_that_is_too_long_for_json_is_refused_before_it_is_read(
+        self, billing, account_id, busy, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(monthly, "MOST", 5)
+        assert (await self.ask(billing, account_id)).status_code == 200
+        monkeypatch.setattr(monthly, "MOST", 4)
+
+        refused = await self.ask(billing, account_id)
+        whole = await self.ask(billing, account_id, format="csv")
+        parsed = parse("statement", "--account", account_id, "--month", self.MONTH)
+
+        assert (refused.status_code, refused.json()["code"]) == (422, "statement_too_long")
+        assert (refused.json()["movements"], refused.json()["most"]) == (5, 4)
+        assert "format=csv" in refused.json()["detail"]
+        assert "/v1/credits/transactions" in refused.json()["detail"]
+        assert len(whole.text.splitlines()) == 1 + 1 + 5 + 1
+        assert await parsed.run(billing, parsed) == 1
+        assert "format=csv" in capsys.readouterr().err
+
+    async def test_the_command_prints_all_pages(self, billing, account_id, busy, monkeypatch, capsys):
+        monkeypatch.setattr(monthly, "PAGE", 2)
+        parsed = parse("statement", "--account", account_id, "--month", self.MONTH, "--format", "csv")
+
+        assert await parsed.run(billing, parsed) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 1 + 1 + 5 + 1
 
 
 class TestHolds:

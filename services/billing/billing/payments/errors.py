@@ -57,6 +57,12 @@ def no_customer() -> Problem:
     return Problem(409, "no_customer", "Nothing was bought yet, so there is no portal to open.")
 
 
+def too_many_purchases(most: int) -> Problem:
+    """429: the account has so many checkouts and portals in the making."""
+    detail = f"{most} checkouts or portals of your account are being made; ask again when one of them is answered."
+    return Problem(429, "too_many_purchases", detail, headers={"Retry-After": "1"}, most=most)
+
+
 def no_such_checkout() -> Problem:
     """404: unknown, or somebody else's."""
     return Problem(404, "checkout_not_found", "There is no such checkout session.")

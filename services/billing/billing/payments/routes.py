@@ -32,11 +32,13 @@ CheckoutPath = Annotated[
 Responses = dict[int | str, dict[str, Any]]
 NOT_SOLD: Responses = {
     409: {"description": "There is a subscription already, or the Idempotency-Key was used with another body."},
+    429: {"description": "Too many checkouts of the account at a time."},
     502: {"description": "Stripe refused the request."},
     503: {"description": "Stripe is away or not configured."},
 }
 NO_PORTAL: Responses = {
     409: {"description": "Nothing was bought yet."},
+    429: {"description": "Too many checkouts of the account at a time."},
     502: {"description": "Stripe refused the request."},
     503: {"description": "Stripe is away or not configured."},
 }

@@ -28,25 +28,29 @@ class Shelf:
         self._offers = [offer for offer in offers.all() if not offer.retired] if api is not None else []
         self._tags: dict[str, PriceTag] = {}
         self._next_look = 0.0
+        self._looked = False
         self._looking = asyncio.Lock()
 
     async def show(self) -> OffersView:
-        """Packs first, then plans, each in the order of the settings."""
-        async with self._looking:
-            if time.monotonic() >= self._next_look:
-                await self._look()
+        """Packs first, then plans, each in the order of the settings; while somebody looks, as they were last seen."""
+        if not (self._looked and self._looking.locked()):
+            async with self._looking:
+                if time.monotonic() >= self._next_look:
+                    await self._look()
         return OffersView(data=[self._view(offer) for offer in self._offers])
 
     async def _look(self) -> None:
-        self._next_look = time.monotonic() + FRESH_SECONDS
-        for offer in self._offers:
-            assert self._stripe is not None, "without Stripe nothing is on the shelf"
-            try:
+        pause = RETRY_SECONDS
+        try:
+            for offer in self._offers:
+                assert self._stripe is not None, "without Stripe nothing is on the shelf"
                 self._tags[offer.price_id] = await self._stripe.price_tag(offer.price_id)
-            except (StripeUnavailableError, StripeRefusedError) as error:
-                log.warning("shelf.incomplete", offer=offer.name, reason=str(error))
-                self._next_look = time.monotonic() + RETRY_SECONDS
-                return
+            pause = FRESH_SECONDS
+        except (StripeUnavailableError, StripeRefusedError) as error:
+            log.warning("shelf.incomplete", offer=offer.name, reason=str(error))
+        finally:
+            self._looked = True
+            self._next_look = time.monotonic() + pause
 
     def _view(self, offer: Offer) -> OfferView:
         return OfferView(

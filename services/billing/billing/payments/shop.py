@@ -4,6 +4,7 @@ A wish to buy is committed before Stripe is asked, and its id is the idempotency
 at any point, and is repeated with its own ``Idempotency-Key``, finds the same session again.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,21 +28,50 @@ from shared.ids import new_id
 
 log = structlog.get_logger()
 
+AT_A_TIME = 4
+"""Of one account in one process: Stripe allows so many calls a second for all accounts together."""
+
 Checkout = Row[tuple[Any, ...]]
 
 
 class Shop:
-    """Sells the offers of this environment. Raises Problem."""
+    """Sells the offers of this environment. Raises Problem.
+
+    Its sessions have places, because strangers ask for them; so nobody who calls it may have a session open.
+    """
 
     def __init__(self, db: Database, api: StripeApi | None, offers: Offers, *, return_url: str) -> None:
         self._db = db
         self._stripe = api
         self._offers = offers
         self._return_url = return_url
+        self._running: Counter[str] = Counter()
 
     async def check_out(self, wish: CheckoutRequest, *, account_id: str, key: str | None) -> CheckoutView:
         """A page on which the account can pay for a pack or a plan."""
-        api = self._api()
+        with self._turn(account_id):
+            return await self._check_out(self._api(), wish, account_id=account_id, key=key)
+
+    async def open_portal(self, return_url: str | None, *, account_id: str) -> str:
+        """The page on which an account manages what it has bought."""
+        with self._turn(account_id):
+            return await self._open_portal(self._api(), return_url, account_id=account_id)
+
+    @contextmanager
+    def _turn(self, account_id: str) -> Iterator[None]:
+        if self._running[account_id] >= AT_A_TIME:
+            raise errors.too_many_purchases(AT_A_TIME)
+        self._running[account_id] += 1
+        try:
+            yield
+        finally:
+            self._running[account_id] -= 1
+            if not self._running[account_id]:
+                del self._running[account_id]
+
+    async def _check_out(
+        self, api: StripeApi, wish: CheckoutRequest, *, account_id: str, key: str | None
+    ) -> CheckoutView:
         offer = self._offer(wish)
         success_url = self._own_url("success_url", wish.success_url)
         cancel_url = self._own_url("cancel_url", wish.cancel_url)
@@ -59,12 +89,10 @@ class Shop:
             checkout = await self._opened(checkout.id, session_id=session_id, url=url, expires_at=expires_at)
         return CheckoutView.model_validate(checkout)
 
-    async def open_portal(self, return_url: str | None, *, account_id: str) -> str:
-        """The page on which an account manages what it has bought."""
-        api = self._api()
+    async def _open_portal(self, api: StripeApi, return_url: str | None, *, account_id: str) -> str:
         return_url = self._own_url("return_url", return_url)
         query = select(customers.c.customer_id).where(customers.c.account_id == account_id)
-        async with self._db.read() as session:
+        async with self._db.place(), self._db.read() as session:
             customer_id = await session.scalar(query)
         if customer_id is None:
             raise errors.no_customer()
@@ -110,7 +138,7 @@ class Shop:
             "amount": offer.amount,
         }
         mine = (checkouts.c.account_id == account_id) & (checkouts.c.idempotency_key == key)
-        async with self._db.write() as session:
+        async with self._db.place(), self._db.write() as session:
             known: Checkout | None = None
             if key is not None:
                 known = (await session.execute(select(checkouts).where(mine))).one_or_none()
@@ -131,19 +159,19 @@ class Shop:
 
     async def _customer(self, api: StripeApi, account_id: str) -> str:
         query = select(customers.c.customer_id).where(customers.c.account_id == account_id)
-        async with self._db.read() as session:
+        async with self._db.place(), self._db.read() as session:
             known = await session.scalar(query)
         if known is not None:
             return str(known)
         created = {"account_id": account_id, "customer_id": await api.create_customer(account_id)}
-        async with self._db.write() as session:
+        async with self._db.place(), self._db.write() as session:
             await session.execute(insert(customers).values(created).on_conflict_do_nothing())
             return str(await session.scalar(query))
 
     async def _opened(self, checkout_id: str, **session_fields: Any) -> Checkout:
         """Note the session, unless its webhook was faster and has noted more."""
         this = checkouts.c.id == checkout_id
-        async with self._db.write() as session:
+        async with self._db.place(), self._db.write() as session:
             opened = update(checkouts).where(this, checkouts.c.state == "created")
             await session.execute(opened.values(state="open"))
             noted = update(checkouts).where(this).values(session_fields).returning(*checkouts.c)

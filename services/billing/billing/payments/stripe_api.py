@@ -16,6 +16,7 @@ from billing.payments.facts import CheckoutFact, DisputeFact, InvoiceFact, Promi
 from billing.payments.offers import Offer, Plan
 from billing.payments.schemas import PriceTag
 from billing.payments.settings import PaymentSettings
+from billing.payments.stripe_http import StripeHttp
 
 # What is listened to; also what the endpoint at Stripe should be subscribed to.
 KINDS = (
@@ -40,6 +41,8 @@ KINDS = (
     "charge.dispute.closed",
 )
 PAGE = 100
+CONNECTIONS = 20
+"""Calls at a time; what is asked beyond waits. Stripe takes some 100 calls a second, and most take a third of one."""
 
 _AMOUNT = re.compile(r"[1-9][0-9]{0,14}")
 
@@ -51,7 +54,7 @@ class StripeApi:
     """
 
     def __init__(self, *, api_key: str, url: str, timeout: float) -> None:
-        self._http = stripe.HTTPXClient(timeout=timeout)
+        self._http = StripeHttp(timeout=timeout, connections=CONNECTIONS)
         client = stripe.StripeClient(
             api_key, base_addresses={"api": url}, http_client=self._http, max_network_retries=0
         )
@@ -70,7 +73,7 @@ class StripeApi:
 
     async def close(self) -> None:
         """Close pooled connections."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()
 
     async def fault_of(self, offer: Offer) -> str | None:
         """Why an offer cannot be sold at its price, if it cannot."""

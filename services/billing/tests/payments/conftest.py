@@ -31,13 +31,6 @@ PLANS = [
 SECRET = "whsec_of_gateway"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The SDK passes bytes to httpx in a way that httpx has deprecated."""
-    for item in items:
-        if "payments" in item.path.parts:
-            item.add_marker(pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"))
-
-
 @pytest.fixture(scope="session")
 def twin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The twins, serving."""
@@ -78,9 +71,19 @@ class Stripe:
         answer = await self.http.post(f"/stripe/v1{path}", data=form, headers=auth)
         return answer.raise_for_status().json()
 
-    async def fault(self, action: str, matching: str) -> None:
-        rule = {"action": action, "provider": "stripe", "api_key": self.key, "prompt_contains": matching}
+    async def fault(self, action: str, matching: str, *, times: int = 1) -> None:
+        rule = {
+            "action": action,
+            "provider": "stripe",
+            "api_key": self.key,
+            "prompt_contains": matching,
+            "times": times,
+        }
         (await self.http.post("/control/faults", json=rule)).raise_for_status()
+
+    async def faults_spent(self) -> bool:
+        rules = (await self.http.get("/control/faults")).json()
+        return not any(rule["times"] for rule in rules if rule["api_key"] == self.key)
 
     async def listen(self) -> None:
         url = f"{self._twin_url}/hooks/{self.inbox}"

@@ -1,7 +1,12 @@
 """What is on offer, as a shop shows it."""
 
+import asyncio
+
 import httpx2
 import pytest
+
+from billing.payments import shelf
+from kit.testing import eventually
 
 
 @pytest.fixture
@@ -29,6 +34,27 @@ class TestOffers:
 
         assert [offer["name"] for offer in offers] == ["pack_500", "basic", "pro"]
         assert offers[0]["price"] is None
+
+
+class TestSilentStripe:
+    @pytest.fixture
+    def settings(self, settings):
+        return settings | {"stripe_timeout": 60}
+
+    async def test_who_comes_while_another_looks_is_shown_what_is_known(self, public, stripe, monkeypatch):
+        monkeypatch.setattr(shelf, "FRESH_SECONDS", 0.0)
+        before = (await public.get("/v1/offers")).json()
+        await stripe.fault("timeout", "GET /v1/prices")
+        looking = asyncio.create_task(public.get("/v1/offers"))
+        await eventually(stripe.faults_spent)
+
+        async with asyncio.timeout(10):
+            meanwhile = (await public.get("/v1/offers")).json()
+
+        assert not looking.done()
+        assert meanwhile == before
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
 
 
 class TestRetired:
