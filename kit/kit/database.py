@@ -5,9 +5,8 @@ commits. A function that needs to write declares :data:`WriteSession`, so it can
 never commits itself. The text of its errors names tables and constraints, never a value: errors are logged and stored.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, NewType
 
 import asyncpg
@@ -106,9 +105,7 @@ class Database:
         has accepted, waits behind them. Who holds a place asks for no second one and waits for no client. Raises
         TimeoutError when there is none in time.
         """
-        async with AsyncExitStack() as stack:
-            async with asyncio.timeout(COMMAND_TIMEOUT_SECONDS):
-                await stack.enter_async_context(self._places.place(of))
+        async with self._places.place(of, patience=COMMAND_TIMEOUT_SECONDS):
             yield
 
     @asynccontextmanager

@@ -1,51 +1,69 @@
-"""A bounded number of places that are given in turns: whoever asks for most waits longest.
-
-Those who ask under one name are served in the order in which they came, and the names take turns.
-"""
+"""A bounded number of places that names take turns in: whoever asks for most waits longest."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
 class Places:
-    """``count`` places. A lone name may have them all; whoever comes next gets the next one that is free."""
+    """``count`` places. The next one is for the name that had none for the longest; within a name, for who came first.
 
-    def __init__(self, count: int) -> None:
+    ``shared``: a name may hold as many as it leaves free, so that whoever comes next finds one. Else a lone name may
+    hold all.
+    """
+
+    def __init__(self, count: int, *, shared: bool = False) -> None:
         self._free = count
+        self._shared = shared
+        self._held: Counter[str] = Counter()
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}  # in the order of the names' turns
 
     @asynccontextmanager
-    async def place(self, name: str) -> AsyncIterator[None]:
-        """A place for as long as the block runs."""
-        await self._enter(name)
-        try:
-            yield
-        finally:
-            self._leave()
-
-    async def _enter(self, name: str) -> None:
-        if self._free and not self._lines:
-            self._free -= 1
-            return
+    async def place(self, name: str, *, patience: float) -> AsyncIterator[None]:
+        """A place for as long as the block runs. Raises TimeoutError when none comes within ``patience`` seconds."""
         given = asyncio.get_running_loop().create_future()
         self._lines.setdefault(name, deque()).append(given)
+        self._serve()
         try:
-            await given
-        except asyncio.CancelledError:
-            if not given.cancelled():  # it was given in the same moment
-                self._leave()
-            raise
+            async with asyncio.timeout(patience):
+                await given
+            yield
+        finally:
+            if given.cancelled():
+                self._give_up(name, given)
+            else:  # also when it was given in the moment in which nobody waited for it any more
+                self._leave(name)
 
-    def _leave(self) -> None:
+    def _give_up(self, name: str, given: asyncio.Future[None]) -> None:
+        line = self._lines.get(name)
+        if line is not None and given in line:  # else it was passed over meanwhile
+            line.remove(given)
+            if not line:
+                del self._lines[name]
+
+    def _leave(self, name: str) -> None:
         self._free += 1
-        while self._free and self._lines:
-            name = next(iter(self._lines))
-            line = self._lines.pop(name)
-            given = line.popleft()
-            if line:
-                self._lines[name] = line  # behind the others
+        self._held[name] -= 1
+        if not self._held[name]:
+            del self._held[name]
+        self._to_the_back(name)
+        self._serve()
+
+    def _serve(self) -> None:
+        while (name := self._next()) is not None:
+            given = self._lines[name].popleft()
             if not given.cancelled():
                 self._free -= 1
+                self._held[name] += 1
                 given.set_result(None)
+            self._to_the_back(name)
+
+    def _next(self) -> str | None:
+        if not self._free:
+            return None
+        return next((name for name in self._lines if not self._shared or self._held[name] < self._free), None)
+
+    def _to_the_back(self, name: str) -> None:
+        if line := self._lines.pop(name, None):
+            self._lines[name] = line

@@ -130,7 +130,7 @@ class Statements:
             select(last_booked(account_id, transactions.c.created_at < moment).subquery())
             for moment in (month.starts, month.ends)
         ]
-        async with self._db.place(), self._db.read() as session:
+        async with self._db.place(of=account_id), self._db.read() as session:
             rows = (await session.execute(union_all(*ends).order_by("wallet_version"))).all()
         marks = [_Mark(row.wallet_version, row.available, row.held) for row in rows]
         opening, closing = [_Mark(), _Mark(), *marks][-2:]  # before its first transaction a wallet is empty
@@ -142,7 +142,7 @@ class Statements:
             page = (
                 select(transactions).where(span.after(then.version)).order_by(transactions.c.wallet_version).limit(PAGE)
             )
-            async with self._db.place(), self._db.read() as session:
+            async with self._db.place(of=span.account_id), self._db.read() as session:
                 rows = (await session.execute(page)).all()
             movements = []
             for row in rows:
@@ -159,7 +159,7 @@ class Statements:
             .group_by(entries.c.account)
             .order_by(entries.c.account)
         )
-        async with self._db.place(), self._db.read() as session:
+        async with self._db.place(of=span.account_id), self._db.read() as session:
             return {account: int(total) for account, total in await session.execute(sums)}
 
 

@@ -103,7 +103,7 @@ class Admission:
         quoted = None
         if request.quote_id is not None:
             # a replay costs nothing, and its quote may have expired since
-            if (earlier := await self._earlier(use)) is not None:
+            if (earlier := await self._earlier(caller, use)) is not None:
                 return earlier
             quoted = await self._quotes.price_of(caller, request.quote_id, kind=request.kind, job_input=job_input)
         order = self._order(caller, request, job_input, quoted=quoted, use=use)
@@ -148,7 +148,7 @@ class Admission:
 
     async def _second_opinion(self, caller: Caller, order: Order, short: Short) -> Result:
         """A replay costs nothing; else billing's word counts, and its silence is a yes."""
-        if (earlier := await self._earlier(order.use)) is not None:
+        if (earlier := await self._earlier(caller, order.use)) is not None:
             return earlier
         available = await self._ask_billing(caller)
         if available is not None and available < 0:
@@ -158,11 +158,11 @@ class Admission:
         log.info("balance.overruled", account_id=caller.account_id, shown=short.available, available=available)
         return await self._writes.submit(replace(order, confirmed=True))
 
-    async def _earlier(self, use: Fingerprint | None) -> Admitted | None:
+    async def _earlier(self, caller: Principal, use: Fingerprint | None) -> Admitted | None:
         """The answer that an earlier request with the same key got. Raises Problem 409."""
         if use is None:
             return None
-        async with self._db.place(), self._db.read() as session:
+        async with self._db.place(of=caller.account_id), self._db.read() as session:
             response = await idempotency.find(session, use)
         return None if response is None else Admitted(response, replayed=True)
 

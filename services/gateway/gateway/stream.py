@@ -106,7 +106,7 @@ class Streams:
         pace = self._pace()
         with self._signals.listen(job_id) as queue:
             while await is_allowed():
-                async with self._db.place(), self._db.read() as session:
+                async with self._db.place(of=account_id), self._db.read() as session:
                     row = await get_job(session, account_id=account_id, job_id=job_id)
                     events = await journal.read(session, job_id=job_id, after=after)
                 if events:
@@ -135,13 +135,13 @@ class Streams:
     async def until_finished(self, *, account_id: str, job_id: str, seconds: float) -> Any:
         """The row of the job once it has ended, or as it is after ``seconds``; at once without a free seat."""
         if self._is_full(account_id):
-            async with self._db.place(), self._db.read() as session:
+            async with self._db.place(of=account_id), self._db.read() as session:
                 return await get_job(session, account_id=account_id, job_id=job_id)
         deadline = time.monotonic() + seconds
         pace = self._pace()
         with self._seat(account_id), self._signals.listen(job_id) as queue:
             while True:
-                async with self._db.place(), self._db.read() as session:
+                async with self._db.place(of=account_id), self._db.read() as session:
                     row = await get_job(session, account_id=account_id, job_id=job_id)
                 if is_finished(row) or time.monotonic() >= deadline or self.stopping():
                     return row

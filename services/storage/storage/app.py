@@ -7,6 +7,7 @@ from kit.blobs import Blobs, BlobUnavailableError
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.identity import Verifier
+from kit.places import Places
 from kit.service import Service
 from kit.subscriptions import on
 from shared.events import ArtifactProduced
@@ -16,7 +17,6 @@ from storage.handlers import Handlers
 from storage.invariants import INVARIANTS
 from storage.library import Links
 from storage.models import metadata
-from storage.places import Places
 from storage.processes import Processes
 from storage.registration import Registrar
 from storage.routes import make_router
@@ -45,7 +45,7 @@ def build(settings: StorageSettings) -> Service:
     uploads = Uploads(
         blobs,
         cleaning,
-        Places(settings.upload_processes),
+        Places(settings.upload_processes, shared=True),
         thumbnails,
         max_pixels=settings.upload_max_pixels,
         max_held=settings.uploads_memory * 1024**2,

@@ -110,7 +110,7 @@ def make_router(db: Database, links: Links, uploads: Uploads) -> APIRouter:
         if replayed:
             response.headers["Idempotent-Replay"] = "true"
         response.headers["Location"] = f"/v1/assets/{asset_id}"
-        async with db.place(), db.read() as session:
+        async with db.place(of=caller.account_id), db.read() as session:
             return await _describe(session, links, account_id=caller.account_id, asset_id=asset_id)
 
     return router
@@ -126,12 +126,12 @@ async def _take_in(
 ) -> tuple[str, bool]:
     """The id of the asset, and whether it is that of an earlier request. No transaction is open while S3 is called."""
     if use is not None:
-        async with db.place(), db.read() as session:
+        async with db.place(of=account_id), db.read() as session:
             earlier = await idempotency.find(session, use)
         if earlier is not None:
             return str(earlier["asset_id"]), True
     upload = await uploads.put(data, account_id=account_id)
-    async with db.place(), db.write() as session:
+    async with db.place(of=account_id), db.write() as session:
         asset_id = await uploads.keep(session, upload=upload, use=use)
     if asset_id == upload.asset_id:
         return asset_id, False

@@ -17,6 +17,7 @@ from kit import idempotency, outbox
 from kit.blobs import Blobs
 from kit.database import WriteSession
 from kit.idempotency import Fingerprint
+from kit.places import Places
 from kit.tracing import current_traceparent
 from shared.events import AssetStored
 from shared.ids import new_id
@@ -24,7 +25,6 @@ from storage.derivatives import Thumbnails
 from storage.errors import too_many_uploads, unsupported_picture, unusable_picture, uploads_busy
 from storage.models import assets
 from storage.pictures import EXTENSIONS, Picture, PictureRefusedError, UnsupportedPictureError, clean
-from storage.places import Places
 from storage.processes import ProcessDiedError, Processes
 
 MAX_BYTES = 10 * 1024 * 1024

@@ -86,13 +86,13 @@ class Shop:
                     success_url=success_url,
                     cancel_url=cancel_url,
                 )
-            checkout = await self._opened(checkout.id, session_id=session_id, url=url, expires_at=expires_at)
+            checkout = await self._opened(checkout, session_id=session_id, url=url, expires_at=expires_at)
         return CheckoutView.model_validate(checkout)
 
     async def _open_portal(self, api: StripeApi, return_url: str | None, *, account_id: str) -> str:
         return_url = self._own_url("return_url", return_url)
         query = select(customers.c.customer_id).where(customers.c.account_id == account_id)
-        async with self._db.place(), self._db.read() as session:
+        async with self._db.place(of=account_id), self._db.read() as session:
             customer_id = await session.scalar(query)
         if customer_id is None:
             raise errors.no_customer()
@@ -138,7 +138,7 @@ class Shop:
             "amount": offer.amount,
         }
         mine = (checkouts.c.account_id == account_id) & (checkouts.c.idempotency_key == key)
-        async with self._db.place(), self._db.write() as session:
+        async with self._db.place(of=account_id), self._db.write() as session:
             known: Checkout | None = None
             if key is not None:
                 known = (await session.execute(select(checkouts).where(mine))).one_or_none()
@@ -159,19 +159,19 @@ class Shop:
 
     async def _customer(self, api: StripeApi, account_id: str) -> str:
         query = select(customers.c.customer_id).where(customers.c.account_id == account_id)
-        async with self._db.place(), self._db.read() as session:
+        async with self._db.place(of=account_id), self._db.read() as session:
             known = await session.scalar(query)
         if known is not None:
             return str(known)
         created = {"account_id": account_id, "customer_id": await api.create_customer(account_id)}
-        async with self._db.place(), self._db.write() as session:
+        async with self._db.place(of=account_id), self._db.write() as session:
             await session.execute(insert(customers).values(created).on_conflict_do_nothing())
             return str(await session.scalar(query))
 
-    async def _opened(self, checkout_id: str, **session_fields: Any) -> Checkout:
+    async def _opened(self, checkout: Checkout, **session_fields: Any) -> Checkout:
         """Note the session, unless its webhook was faster and has noted more."""
-        this = checkouts.c.id == checkout_id
-        async with self._db.place(), self._db.write() as session:
+        this = checkouts.c.id == checkout.id
+        async with self._db.place(of=checkout.account_id), self._db.write() as session:
             opened = update(checkouts).where(this, checkouts.c.state == "created")
             await session.execute(opened.values(state="open"))
             noted = update(checkouts).where(this).values(session_fields).returning(*checkouts.c)

@@ -7,6 +7,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request, Response
 
 from gateway.auth import OpenToAll
+from gateway.keys import digest
 from gateway.sessions import COOKIE, signed_in
 from gateway.web import wording
 from gateway.web.pages import Pages
@@ -41,7 +42,7 @@ def make_router(db: Database, pages: Pages, till: Till) -> APIRouter:
             return pages.render("entered.html", to=PAGE)
         browser = balance = None
         if token is not None:
-            async with db.place(), db.read() as session:
+            async with db.place(of=digest(token).hex()), db.read() as session:
                 browser = await signed_in(session, token=token)
                 if browser is not None:
                     balance = await balance_of(session, account_id=browser.account.id)
