@@ -158,7 +158,7 @@ class Admission:
         log.info("balance.overruled", account_id=caller.account_id, shown=short.available, available=available)
         return await self._writes.submit(replace(order, confirmed=True))
 
-    async def _earlier(self, caller: Principal, use: Fingerprint | None) -> Admitted | None:
+    async def _earlier(self, caller: Caller, use: Fingerprint | None) -> Admitted | None:
         """The answer that an earlier request with the same key got. Raises Problem 409."""
         if use is None:
             return None
