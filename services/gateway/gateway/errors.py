@@ -57,16 +57,11 @@ def too_many_streams(most: int) -> Problem:
     )
 
 
-def too_many_open_requests(service: str, most: int) -> Problem:
-    """429: so many requests of the caller wait for this service already."""
-    return Problem(
-        429,
-        "too_many_open_requests",
-        f"{most} of your requests to the {service} service are not answered yet; send the next when one of them is.",
-        headers={"Retry-After": str(RETRY_SECONDS)},
-        service=service,
-        most=most,
-    )
+def too_many_open_requests(service: str) -> Problem:
+    """429: the caller's requests to this service wait for each other."""
+    detail = f"Many of your requests to the {service} service are not answered yet; send fewer at a time."
+    headers = {"Retry-After": str(RETRY_SECONDS)}
+    return Problem(429, "too_many_open_requests", detail, headers=headers, service=service)
 
 
 def too_many_uploads(most: int) -> Problem:

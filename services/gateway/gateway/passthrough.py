@@ -6,9 +6,8 @@ owner has a use for go in, and none that speak of a single hop come out.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx2
 import structlog
@@ -17,12 +16,14 @@ from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gateway import owners
 from gateway.auth import Authenticator
 from gateway.errors import service_unavailable, too_many_open_requests, too_many_uploads, upload_stalled
 from gateway.keys import Scope as KeyScope
 from gateway.limits import address_of
 from gateway.owners import Owner, OwnerClient
 from kit.identity import Caller
+from kit.places import Places
 from kit.problems import Problem
 
 log = structlog.get_logger()
@@ -61,40 +62,56 @@ WITHHELD = frozenset(
         b"x-request-id",
     }
 )
-REQUESTS_AT_ONCE = 32
-"""Of one caller to one owner in one process: a third of the connections, so that no caller takes them all."""
+PATIENCE_SECONDS = 5.0
+"""How long a request waits for others of its caller to be answered."""
 UPLOADS_PER_ACCOUNT = 8
 """In one process at a time: storage refuses earlier, but a refusal from there is heard when the body has been sent."""
 SILENCE_SECONDS = 30.0
 Headers = list[tuple[bytes, bytes]]  # as they came: they need not be text of any encoding
 
 
-def make_router(owners: tuple[Owner, ...], client: OwnerClient) -> APIRouter:
+def make_router(others: tuple[Owner, ...], client: OwnerClient) -> APIRouter:
     """One pair of routes for every public path of another service. The owners' own documents describe them."""
     router = APIRouter(include_in_schema=False)
-    for owner in owners:
-        turns = _Turns(REQUESTS_AT_ONCE, partial(too_many_open_requests, owner.name))
-        uploads = _Turns(UPLOADS_PER_ACCOUNT, too_many_uploads)
+    for owner in others:
+        requests, uploads = _Requests(owner), _Uploads()
         for path in owner.paths:
-            endpoint = _Endpoint(owner, client, path, uploads if path in owner.uploads else turns)
+            endpoint = _Endpoint(owner, client, path, uploads if path in owner.uploads else requests)
             router.add_api_route(path, endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}")
             router.add_api_route(path + "/{rest:path}", endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}/")
     return router
 
 
-class _Turns:
-    """The requests that are under way; of one caller ``most`` may be."""
+class _Requests:
+    """Who may ask an owner now. Callers share its connections: whoever asks for many at once waits for his own."""
 
-    def __init__(self, most: int, refuse: Callable[[int], Problem]) -> None:
-        self._most = most
-        self._refuse = refuse
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner.name
+        # a quarter is left to what gateway asks by itself
+        self._places = Places(max(1, (owners.LIMITS.max_connections or 0) * 3 // 4), shared=True)
+
+    @asynccontextmanager
+    async def turn(self, caller: str) -> AsyncIterator[None]:
+        """A turn while the block runs. Raises Problem 429 when none comes for a while."""
+        async with AsyncExitStack() as place:
+            try:
+                await place.enter_async_context(self._places.place(caller, patience=PATIENCE_SECONDS))
+            except TimeoutError as error:
+                raise too_many_open_requests(self._owner) from error
+            yield
+
+
+class _Uploads:
+    """The uploads that are on their way to one owner. One too many is refused at once: its body would only wait."""
+
+    def __init__(self) -> None:
         self._running: Counter[str] = Counter()
 
-    @contextmanager
-    def turn(self, caller: str) -> Iterator[None]:
-        """Count a request while the block runs. Raises the Problem that ``refuse`` makes."""
-        if self._running[caller] >= self._most:
-            raise self._refuse(self._most)
+    @asynccontextmanager
+    async def turn(self, caller: str) -> AsyncIterator[None]:
+        """Count an upload while the block runs. Raises Problem 429."""
+        if self._running[caller] >= UPLOADS_PER_ACCOUNT:
+            raise too_many_uploads(UPLOADS_PER_ACCOUNT)
         self._running[caller] += 1
         try:
             yield
@@ -107,7 +124,7 @@ class _Turns:
 class _PassedOn(StreamingResponse):
     """What an owner answers, on its way to the caller. The connection and the caller's turn are held until it ends."""
 
-    def __init__(self, answer: httpx2.Response, turn: ExitStack) -> None:
+    def __init__(self, answer: httpx2.Response, turn: AsyncExitStack) -> None:
         super().__init__(answer.aiter_raw(), answer.status_code)
         self.raw_headers = _answer_headers(answer)
         self._answer = answer
@@ -117,14 +134,14 @@ class _PassedOn(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._turn.close()
+            await self._turn.aclose()
             await self._answer.aclose()
 
 
 class _Endpoint:
     """Passes requests on to one service."""
 
-    def __init__(self, owner: Owner, client: OwnerClient, path: str, turns: _Turns) -> None:
+    def __init__(self, owner: Owner, client: OwnerClient, path: str, turns: _Requests | _Uploads) -> None:
         self._owner = owner
         self._client = client
         self._turns = turns
@@ -136,8 +153,8 @@ class _Endpoint:
         caller = await self._caller(request)
         path, target = _target(request)
         content = await self._content(request)
-        with ExitStack() as turn:
-            turn.enter_context(self._turns.turn(caller.account_id if caller else address_of(request)))
+        async with AsyncExitStack() as turn:
+            await turn.enter_async_context(self._turns.turn(caller.account_id if caller else address_of(request)))
             try:
                 answer = await self._client.send(
                     self._owner,
