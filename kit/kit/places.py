@@ -1,9 +1,35 @@
-"""A bounded number of places that names take turns in: whoever asks for most waits longest."""
+"""What names, such as accounts, share: places that they wait for, and turns of which each has a few."""
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+
+class Turns:
+    """``most`` of one name may be under way in this process; one more raises what ``refuse(most)`` returns."""
+
+    def __init__(self, most: int, refuse: Callable[[int], Exception]) -> None:
+        self._most = most
+        self._refuse = refuse
+        self._running: Counter[str] = Counter()
+
+    def are_taken(self, name: str) -> bool:
+        """Whether the next one would be refused."""
+        return self._running[name] >= self._most
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Count one while the block runs."""
+        if self.are_taken(name):
+            raise self._refuse(self._most)
+        self._running[name] += 1
+        try:
+            yield
+        finally:
+            self._running[name] -= 1
+            if not self._running[name]:
+                del self._running[name]
 
 
 class Places:

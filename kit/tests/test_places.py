@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from kit.places import Places
+from kit.places import Places, Turns
 from kit.testing import eventually
 
 PATIENCE = 60.0
@@ -229,3 +229,24 @@ class TestPatience:
 
         assert most <= 3
         assert await all_are_free(places, 3)
+
+
+class TestTurns:
+    def test_one_name_has_so_many_and_one_more_is_refused(self) -> None:
+        turns = Turns(2, lambda most: ValueError(f"{most} at most"))
+
+        with turns.turn("a"), turns.turn("a"), turns.turn("b"):
+            assert (turns.are_taken("a"), turns.are_taken("b")) == (True, False)
+            with pytest.raises(ValueError, match="2 at most"), turns.turn("a"):
+                pass
+
+        assert not turns.are_taken("a")
+        assert not turns._running
+
+    def test_an_error_inside_ends_the_turn(self) -> None:
+        turns = Turns(1, ValueError)
+
+        with pytest.raises(KeyError), turns.turn("a"):
+            raise KeyError
+
+        assert not turns.are_taken("a")

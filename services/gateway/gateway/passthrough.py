@@ -5,7 +5,6 @@ owner has a use for go in, and none that speak of a single hop come out.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -23,7 +22,7 @@ from gateway.keys import Scope as KeyScope
 from gateway.limits import address_of
 from gateway.owners import Owner, OwnerClient
 from kit.identity import Caller
-from kit.places import Places
+from kit.places import Places, Turns
 from kit.problems import Problem
 
 log = structlog.get_logger()
@@ -105,20 +104,13 @@ class _Uploads:
     """The uploads that are on their way to one owner. One too many is refused at once: its body would only wait."""
 
     def __init__(self) -> None:
-        self._running: Counter[str] = Counter()
+        self._turns = Turns(UPLOADS_PER_ACCOUNT, too_many_uploads)
 
     @asynccontextmanager
     async def turn(self, caller: str) -> AsyncIterator[None]:
         """Count an upload while the block runs. Raises Problem 429."""
-        if self._running[caller] >= UPLOADS_PER_ACCOUNT:
-            raise too_many_uploads(UPLOADS_PER_ACCOUNT)
-        self._running[caller] += 1
-        try:
+        with self._turns.turn(caller):
             yield
-        finally:
-            self._running[caller] -= 1
-            if not self._running[caller]:
-                del self._running[caller]
 
 
 class _PassedOn(StreamingResponse):

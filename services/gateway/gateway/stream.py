@@ -10,9 +10,8 @@ import asyncio
 import json
 import random
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from fastapi.responses import StreamingResponse
@@ -23,6 +22,7 @@ from gateway import journal
 from gateway.errors import too_many_streams
 from gateway.jobs import get_job, is_complete, is_finished
 from kit.database import Database
+from kit.places import Turns
 from kit.signals import Signals
 
 KEEPALIVE_SECONDS = 15.0
@@ -71,8 +71,7 @@ class Streams:
     def __init__(self, db: Database, signals: Signals, *, most: int) -> None:
         self._db = db
         self._signals = signals
-        self._most = most
-        self._seats: Counter[str] = Counter()
+        self._seats = Turns(most, too_many_streams)
         self.stopping: Callable[[], bool] = lambda: False
 
     def open(
@@ -80,22 +79,7 @@ class Streams:
     ) -> EventStream:
         """The stream of a job as an answer, which is a Problem 429 when the account has too many open."""
         events = self.follow(account_id=account_id, job_id=job_id, after=after, is_allowed=is_allowed)
-        return EventStream(events, self._seat(account_id))
-
-    @contextmanager
-    def _seat(self, account_id: str) -> Iterator[None]:
-        if self._is_full(account_id):
-            raise too_many_streams(self._most)
-        self._seats[account_id] += 1
-        try:
-            yield
-        finally:
-            self._seats[account_id] -= 1
-            if not self._seats[account_id]:
-                del self._seats[account_id]
-
-    def _is_full(self, account_id: str) -> bool:
-        return self._seats[account_id] >= self._most
+        return EventStream(events, self._seats.turn(account_id))
 
     async def follow(
         self, *, account_id: str, job_id: str, after: int, is_allowed: Callable[[], Awaitable[bool]]
@@ -134,12 +118,12 @@ class Streams:
 
     async def until_finished(self, *, account_id: str, job_id: str, seconds: float) -> Any:
         """The row of the job once it has ended, or as it is after ``seconds``; at once without a free seat."""
-        if self._is_full(account_id):
+        if self._seats.are_taken(account_id):
             async with self._db.place(of=account_id), self._db.read() as session:
                 return await get_job(session, account_id=account_id, job_id=job_id)
         deadline = time.monotonic() + seconds
         pace = self._pace()
-        with self._seat(account_id), self._signals.listen(job_id) as queue:
+        with self._seats.turn(account_id), self._signals.listen(job_id) as queue:
             while True:
                 async with self._db.place(of=account_id), self._db.read() as session:
                     row = await get_job(session, account_id=account_id, job_id=job_id)

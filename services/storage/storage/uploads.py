@@ -6,7 +6,6 @@ anything of it is kept: its customer has been told 503 and sends it again.
 
 import asyncio
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from kit import idempotency, outbox
 from kit.blobs import Blobs
 from kit.database import WriteSession
 from kit.idempotency import Fingerprint
-from kit.places import Places
+from kit.places import Places, Turns
 from kit.tracing import current_traceparent
 from shared.events import AssetStored
 from shared.ids import new_id
@@ -66,8 +65,7 @@ class Uploads:
         self._places = places
         self._thumbnails = thumbnails
         self._max_pixels = max_pixels
-        self._per_account = per_account
-        self._running: Counter[str] = Counter()
+        self._turns = Turns(per_account, too_many_uploads)
         self._max_held = max_held
         self._held = 0
 
@@ -78,8 +76,11 @@ class Uploads:
         The block calls what it is given with the number of bytes that came, which raises Problem 503 when all uploads
         together hold too many. What is only ``announced`` takes no room: who sends nothing could hold all of it.
         """
-        if self._running[account_id] >= self._per_account:
-            raise too_many_uploads(self._per_account)
+        with self._turns.turn(account_id), self._holding(announced) as hold:
+            yield hold
+
+    @contextmanager
+    def _holding(self, announced: int) -> Iterator[Callable[[int], None]]:
         if self._held + min(announced, MAX_BYTES) > self._max_held:
             raise uploads_busy()
         held = 0
@@ -91,14 +92,10 @@ class Uploads:
             self._held += size
             held += size
 
-        self._running[account_id] += 1
         try:
             yield hold
         finally:
             self._held -= held
-            self._running[account_id] -= 1
-            if not self._running[account_id]:
-                del self._running[account_id]
 
     async def put(self, data: bytes, *, account_id: str) -> Upload:
         """Clean the picture and write it to S3. Raises Problem 415, 422 or 503, or BlobUnavailableError."""

@@ -4,7 +4,6 @@ A wish to buy is committed before Stripe is asked, and its id is the idempotency
 at any point, and is repeated with its own ``Idempotency-Key``, finds the same session again.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +23,7 @@ from billing.payments.subscriptions import subscription_of
 from billing.payments.tables import checkouts, customers
 from kit.database import Database, ReadSession
 from kit.idempotency import Fingerprint, check_same_input
+from kit.places import Turns
 from shared.ids import new_id
 
 log = structlog.get_logger()
@@ -45,29 +45,17 @@ class Shop:
         self._stripe = api
         self._offers = offers
         self._return_url = return_url
-        self._running: Counter[str] = Counter()
+        self._turns = Turns(AT_A_TIME, errors.too_many_purchases)
 
     async def check_out(self, wish: CheckoutRequest, *, account_id: str, key: str | None) -> CheckoutView:
         """A page on which the account can pay for a pack or a plan."""
-        with self._turn(account_id):
+        with self._turns.turn(account_id):
             return await self._check_out(self._api(), wish, account_id=account_id, key=key)
 
     async def open_portal(self, return_url: str | None, *, account_id: str) -> str:
         """The page on which an account manages what it has bought."""
-        with self._turn(account_id):
+        with self._turns.turn(account_id):
             return await self._open_portal(self._api(), return_url, account_id=account_id)
-
-    @contextmanager
-    def _turn(self, account_id: str) -> Iterator[None]:
-        if self._running[account_id] >= AT_A_TIME:
-            raise errors.too_many_purchases(AT_A_TIME)
-        self._running[account_id] += 1
-        try:
-            yield
-        finally:
-            self._running[account_id] -= 1
-            if not self._running[account_id]:
-                del self._running[account_id]
 
     async def _check_out(
         self, api: StripeApi, wish: CheckoutRequest, *, account_id: str, key: str | None
