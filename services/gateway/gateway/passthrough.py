@@ -114,20 +114,16 @@ class _Uploads:
 
 
 class _PassedOn(StreamingResponse):
-    """What an owner answers, on its way to the caller. The connection and the caller's turn are held until it ends."""
+    """What an owner answers, on its way to the caller. Until it ends it ``holds`` the connection and the turn."""
 
-    def __init__(self, answer: httpx2.Response, turn: AsyncExitStack) -> None:
+    def __init__(self, answer: httpx2.Response, holds: AsyncExitStack) -> None:
         super().__init__(answer.aiter_raw(), answer.status_code)
         self.raw_headers = _answer_headers(answer)
-        self._answer = answer
-        self._turn = turn
+        self._holds = holds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
+        async with self._holds:
             await super().__call__(scope, receive, send)
-        finally:
-            await self._turn.aclose()
-            await self._answer.aclose()
 
 
 class _Endpoint:
@@ -145,8 +141,8 @@ class _Endpoint:
         caller = await self._caller(request)
         path, target = _target(request)
         content = await self._content(request)
-        async with AsyncExitStack() as turn:
-            await turn.enter_async_context(self._turns.turn(caller.account_id if caller else address_of(request)))
+        async with AsyncExitStack() as holds:
+            await holds.enter_async_context(self._turns.turn(caller.account_id if caller else address_of(request)))
             try:
                 answer = await self._client.send(
                     self._owner,
@@ -160,11 +156,11 @@ class _Endpoint:
             except httpx2.TransportError as error:
                 log.warning("owner.unreachable", owner=self._owner.name, path=path, reason=repr(error))
                 raise service_unavailable(self._owner.name) from error
+            holds.push_async_callback(answer.aclose)  # before the turn ends: who gets it next needs the connection
             if answer.status_code == httpx2.codes.UNAUTHORIZED:
-                await answer.aclose()
                 log.error("owner.refused_identity", owner=self._owner.name, path=path)
                 raise service_unavailable(self._owner.name)
-            return _PassedOn(answer, turn.pop_all())
+            return _PassedOn(answer, holds.pop_all())
 
     async def _content(self, request: Request) -> AsyncIterator[bytes] | bytes | None:
         if not _has_body(request):
