@@ -20,6 +20,8 @@ HEADER = """\
 # Every setting of the five services. `python -m <service> check-config` says what is missing or wrong.
 # A line without a comment sign is required; the others show their default. Durations are ISO 8601 (PT30S, P1D).
 # Secrets are left empty here and refused when empty outside development.
+# For the environment of each process. Not the `.env` of Docker Compose, which has other names: `deploy/make_env.py`
+# makes that one.
 """
 
 

@@ -35,13 +35,20 @@ class ServiceSettings(BaseSettings):
     database_url: SecretStr = Field(
         description="`postgresql+asyncpg://user:password@host:port/database`, with `?ssl=verify-full` for TLS."
     )
-    database_pool_size: int = Field(default=10, ge=2, description="Pooled connections of one process.")
+    database_pool_size: int = Field(
+        default=10,
+        ge=2,
+        description="Pooled connections of one process at rest; under load up to twice as many, of which HTTP requests"
+        " get three quarters.",
+    )
     kafka_bootstrap: str = Field(description="Comma-separated `host:port` of Kafka brokers.")
     kafka_topic_prefix: str = Field(default="", description="Prepended to every topic and group name.")
     kafka_replication: int = Field(default=1, ge=1, description="Replication factor of topics that `migrate` makes.")
     otlp_endpoint: str | None = Field(default=None, description="OTLP/HTTP base URL for traces; unset: not exported.")
     log_format: Literal["json", "console"] = Field(default="json", description="Shape of log lines on stdout.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="What is less severe is not logged."
+    )
     outbox_keep: timedelta = Field(
         default=timedelta(0), description="How long sent events stay for `outbox resend`; 0 deletes them when sent."
     )
@@ -74,10 +81,12 @@ class S3Settings(ServiceSettings):
     """Settings of a service that reads or writes objects."""
 
     s3_url: str = Field(description="`http(s)://host:port` of an S3-compatible server.")
-    s3_access_key: SecretStr
-    s3_secret_key: SecretStr
-    s3_bucket: str = Field(default="atelier", min_length=3)
-    s3_region: str = "us-east-1"
+    s3_access_key: SecretStr = Field(description="Id of the key that requests to S3 are signed with.")
+    s3_secret_key: SecretStr = Field(description="The secret of that key.")
+    s3_bucket: str = Field(
+        default="atelier", min_length=3, description="Where objects lie; one bucket for all services that have any."
+    )
+    s3_region: str = Field(default="us-east-1", description="Region of the bucket; it is part of every signature.")
 
 
 def load(cls: type[S]) -> S:

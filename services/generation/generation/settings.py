@@ -19,8 +19,11 @@ class GenerationSettings(RedisSettings, S3Settings):
     model_config = SettingsConfigDict(env_prefix="GENERATION_", frozen=True, extra="ignore")
 
     identity_public_key: str = Field(description="Base64 raw Ed25519 key that gateway's identity tokens verify with.")
-    openai_api_key: SecretStr
-    openai_base_url: str = "https://api.openai.com/v1"
+    openai_api_key: SecretStr = Field(description="Key for the images API at OPENAI_BASE_URL.")
+    openai_base_url: str = Field(
+        default="https://api.openai.com/v1",
+        description="Base URL of OpenAI's API, or of whatever speaks its protocol, such as the twin.",
+    )
     openai_image_model: str = Field(default="gpt-image-2", description="A model of the catalogue that makes images.")
     provider_timeout: timedelta = Field(default=timedelta(seconds=150), description="Longest wait for one image.")
     step_lease: timedelta = Field(default=timedelta(seconds=240), description="How long a worker may hold one step.")

@@ -77,7 +77,7 @@ class Terminal(Event):
 
 
 class JobSucceeded(Terminal):
-    """At least one item was delivered and nobody cancelled."""
+    """At least one item was delivered, and no cancel stopped any of them."""
 
     status: ClassVar[str] = "succeeded"
 

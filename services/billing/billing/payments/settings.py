@@ -15,7 +15,11 @@ class PaymentSettings(ServiceSettings):
 
     stripe_api_key: SecretStr | None = Field(default=None, description="Secret key; unset: nothing is sold.")
     stripe_api_url: str = Field(default="https://api.stripe.com", description="Base URL of Stripe's API.")
-    stripe_timeout: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0))
+    stripe_timeout: timedelta = Field(
+        default=timedelta(seconds=10),
+        gt=timedelta(0),
+        description="How long an answer of Stripe may take, the wait for a connection included.",
+    )
     stripe_sweep_interval: timedelta = Field(
         default=timedelta(minutes=10), gt=timedelta(0), description="How often Stripe is asked for undelivered events."
     )
