@@ -1,9 +1,11 @@
 """Reads what Kustomize rendered."""
 
+from pathlib import Path
 from typing import Any
 
 from composition import SERVICES
 
+K8S = Path(__file__).resolve().parents[2] / "deploy" / "k8s"
 OVERLAYS = ("overlays/dev", "overlays/production")
 
 Manifest = dict[str, Any]

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kustomized import OVERLAYS, Manifest, of_kind, pods, selects, services
+from kustomized import K8S, OVERLAYS, Manifest, of_kind, pods, selects, services
 
 from composition import SERVICES, settings_class
 from devstack.kafka import _replication
 from kit.service import ROLES
 from kit.settings import ServiceSettings
 
+README = K8S / "README.md"
 KUBERNETES = "1.37"
 OPERATORS = {
     "kafka.strimzi.io/v1",
@@ -47,11 +48,10 @@ class TestSchemas:
             validate(manifest, KUBERNETES, strict=True)
 
     def test_every_component_is_part_of_an_overlay(self, render: Render) -> None:
-        root = Path(__file__).resolve().parents[2] / "deploy" / "k8s"
-        listed = "".join((root / overlay / "kustomization.yaml").read_text() for overlay in OVERLAYS)
+        listed = "".join((K8S / overlay / "kustomization.yaml").read_text() for overlay in OVERLAYS)
 
         assert {
-            path.name for path in (root / "components").iterdir() if f"components/{path.name}\n" not in listed
+            path.name for path in (K8S / "components").iterdir() if f"components/{path.name}\n" not in listed
         } == set()
 
     def test_no_secret_has_a_value(self, manifests: list[Manifest]) -> None:
@@ -177,13 +177,39 @@ class TestDataServers:
         images = {name: service["image"] for name, service in compose["services"].items() if "image" in service}
         kafka = of_kind(manifests, "Kafka")["kafka"]["spec"]["kafka"]["version"]
         postgres = of_kind(manifests, "Cluster")["postgres"]["spec"]["imageName"]
+        major = images["postgres"].partition(":")[2]
 
         assert images["kafka"] == f"apache/kafka:{kafka}"
-        assert images["postgres"].partition(":")[2] == postgres.partition(":")[2]
+        # A tag without type and distribution is that of the images that CloudNativePG no longer makes.
+        assert re.fullmatch(rf"ghcr\.io/cloudnative-pg/postgresql:{major}-(minimal|standard)-[a-z]+", postgres)
         assert pods(manifests)["valkey"]["spec"]["containers"][0]["image"] == images["valkey"]
         assert {pod["spec"]["containers"][0]["image"] for name, pod in pods(manifests).items() if name == "s3"} <= {
             images["s3"]
         }
+
+    def test_a_recovered_postgres_has_the_image_of_the_lost_one(self, manifests: list[Manifest]) -> None:
+        image = of_kind(manifests, "Cluster")["postgres"]["spec"]["imageName"]
+
+        assert re.findall(r"imageName: (\S+)", README.read_text()) == [image]
+
+    def test_a_postgres_without_a_replica_does_not_keep_its_node_from_being_drained(
+        self, manifests: list[Manifest]
+    ) -> None:
+        cluster = of_kind(manifests, "Cluster")["postgres"]["spec"]
+
+        assert cluster.get("enablePDB", True) is (cluster["instances"] > 1)
+
+    def test_valkey_forgets_as_in_compose_before_its_memory_ends(
+        self, manifests: list[Manifest], compose: dict[str, Any]
+    ) -> None:
+        (container,) = pods(manifests)["valkey"]["spec"]["containers"]
+        here = compose["services"]["valkey"]
+
+        for flag, wanted in (("--maxmemory", "200mb"), ("--maxmemory-policy", "volatile-ttl")):
+            for arguments in (container["args"], here["command"]):
+                assert arguments[arguments.index(flag) + 1] == wanted
+        assert container["resources"]["limits"]["memory"] == "256Mi"
+        assert int(here["deploy"]["resources"]["limits"]["memory"]) == 256 * 1024**2
 
     def test_each_service_has_a_database_and_a_role(self, manifests: list[Manifest]) -> None:
         databases = of_kind(manifests, "Database")
@@ -231,6 +257,26 @@ class TestSecrets:
             used = set(re.findall(r"\{\{ \.(\w+)", " ".join(secret["spec"]["target"]["template"]["data"].values())))
 
             assert used == {item["secretKey"] for item in secret["spec"]["data"]}, name
+
+
+class TestInstallation:
+    """The README sends everything but API and workers first, then everything."""
+
+    def test_nothing_is_scaled_before_it_is_there(self, manifests: list[Manifest]) -> None:
+        (apart,) = re.findall(r"--selector 'app\.kubernetes\.io/component notin \(([^)]*)\)'", README.read_text())
+        first = [manifest for manifest in manifests if component(manifest) not in apart.split(", ")]
+
+        for step in (first, manifests):
+            sent = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in step]
+            for place, manifest in enumerate(step):
+                if target := manifest.get("spec", {}).get("scaleTargetRef"):
+                    assert ("Deployment", target["name"]) in sent[:place], sent[place]
+
+    def test_the_readme_makes_every_image_that_the_dev_overlay_takes(self, overlays: dict[str, list[Manifest]]) -> None:
+        images = {pod["spec"]["containers"][0]["image"] for pod in pods(overlays["overlays/dev"]).values()}
+        (loaded,) = re.findall(r"^kind load docker-image (.*)$", README.read_text(), re.MULTILINE)
+
+        assert set(loaded.split()) == {image for image in images if image.startswith("atelier/")}
 
 
 class TestScaling:
@@ -284,6 +330,11 @@ class TestScaling:
         # A pool may double for a moment. A worker has one connection more: its relay holds the lock of its service
         # or asks for it. The operator and its own replication need some, too.
         assert limit >= (apis + workers) * pool * 2 + workers + OF_THE_OPERATOR
+
+
+def component(manifest: Manifest) -> str | None:
+    label: str | None = manifest["metadata"].get("labels", {}).get("app.kubernetes.io/component")
+    return label
 
 
 def is_settings(config: Manifest) -> bool:

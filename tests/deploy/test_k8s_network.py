@@ -1,14 +1,17 @@
 """Who reaches whom, by what Kustomize renders: the ingress lets in what is public, NetworkPolicies the rest."""
 
+import re
 from collections.abc import Callable
 
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
-from kustomized import Manifest, of_kind, pods, selects, services
+from kustomized import K8S, Manifest, of_kind, pods, selects, services
 
+from composition import SERVICES
 from kit import health
 from kit.service import Service
+from shared.jobs import WebhookTarget
 
 
 class TestEdge:
@@ -65,14 +68,9 @@ class TestNetwork:
         assert gateway["app.kubernetes.io/name"] == "gateway"
 
     def test_only_those_who_must_reach_the_internet(self, manifests: list[Manifest]) -> None:
-        outward = {
-            name
-            for name, pod in services(manifests).items()
-            for rule in rules(manifests, pod["metadata"]["labels"], "egress")
-            if any("ipBlock" in peer for peer in rule.get("to", ())) and not is_for_names(rule)
-        }
+        reach = {name.partition("-")[0] for name, pod in services(manifests).items() if outward(manifests, pod)}
 
-        assert {name.partition("-")[0] for name in outward} == {"billing", "generation", "storage", "publishing"}
+        assert reach == {"billing", "generation", "storage", "publishing"}
 
     def test_names_are_found_in_a_cluster_with_a_cache_on_its_nodes(self, manifests: list[Manifest]) -> None:
         for pod in services(manifests).values():
@@ -81,9 +79,57 @@ class TestNetwork:
             assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in rule["to"]
 
     def test_private_addresses_are_not_the_internet(self, manifests: list[Manifest]) -> None:
-        block = of_kind(manifests, "NetworkPolicy")["outside"]["spec"]["egress"][0]["to"][0]["ipBlock"]
+        internet = [rule["to"] for pod in services(manifests).values() for rule in outward(manifests, pod)]
+        blocks = [peer["ipBlock"] for peers in internet for peer in peers]
 
-        assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(block["except"])
+        assert {block["cidr"] for block in blocks} == {"0.0.0.0/0"}
+        assert len({tuple(block["except"]) for block in blocks}) == 1
+        assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} <= set(blocks[0]["except"])
+
+    def test_only_a_webhook_may_go_to_a_port_that_its_receiver_has_chosen(self, manifests: list[Manifest]) -> None:
+        ports = {
+            name: [sorted(port["port"] for port in rule.get("ports", ())) for rule in outward(manifests, pod)]
+            for name, pod in services(manifests).items()
+        }
+
+        assert WebhookTarget.model_validate({"url": "https://example.com:8443"}).url.port == 8443
+        assert {name for name, found in ports.items() if [] in found} == {"publishing-worker"}
+        assert [80, 443] in ports["generation-worker"]
+
+
+class TestPorts:
+    def test_a_port_of_a_service_is_that_of_its_pods(self, manifests: list[Manifest]) -> None:
+        """Amazon's network policies are asked about the service's address and port, and know those of pods."""
+        found = of_kind(manifests, "Service")
+
+        assert len(found) > len(SERVICES)
+        for name, service in found.items():
+            (port,) = service["spec"]["ports"]
+            (pod,) = [
+                pod
+                for pod in pods(manifests).values()
+                if service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+            ]
+            of_pod = {named["name"]: named["containerPort"] for named in pod["spec"]["containers"][0]["ports"]}
+            assert (port["targetPort"], of_pod[port["targetPort"]]) == (port["name"], port["port"]), name
+
+    def test_settings_and_examples_name_ports_that_there_are(self, manifests: list[Manifest]) -> None:
+        known = {
+            (name, str(service["spec"]["ports"][0]["port"])) for name, service in of_kind(manifests, "Service").items()
+        }
+        hosts = "|".join(name for name, _ in known)
+        settings = [config["data"] for config in of_kind(manifests, "ConfigMap").values()]
+        urls = re.findall(rf"http://({hosts})(?::(\d+))?(?=[/'])", str(settings))
+        forwards = [
+            forward
+            for file in ("README.md", "overlays/dev/kustomization.yaml")
+            for forward in re.findall(r"service/(\S+) (?:\d+:)?(\d+)", (K8S / file).read_text())
+        ]
+
+        assert {f"{name}-api" for name in SERVICES} - {"gateway-api"} <= {name for name, _ in urls}
+        assert set(urls) <= known
+        assert {name for name, _ in forwards} == {"gateway-api", "s3"}
+        assert {forward for forward in forwards if forward[0] in dict(known)} <= known
 
 
 def paths_of(router: APIRouter) -> set[str]:
@@ -97,8 +143,14 @@ def rules(manifests: list[Manifest], labels: dict[str, str], direction: str) -> 
     return [rule for policy in chosen for rule in policy.get(direction, ())]
 
 
+def outward(manifests: list[Manifest], pod: Manifest) -> list[Manifest]:
+    """The rules by which a pod reaches addresses outside of the cluster."""
+    allowed = rules(manifests, pod["metadata"]["labels"], "egress")
+    return [rule for rule in allowed if any("ipBlock" in peer for peer in rule["to"]) and not is_for_names(rule)]
+
+
 def is_for_names(rule: Manifest) -> bool:
-    return {port["port"] for port in rule["ports"]} == {53}
+    return {port["port"] for port in rule.get("ports", ())} == {53}
 
 
 def reaches(manifests: list[Manifest], caller: str, pod: Manifest) -> bool:
