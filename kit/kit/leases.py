@@ -20,6 +20,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Index,
+    Row,
     Select,
     SmallInteger,
     Table,
@@ -231,6 +232,18 @@ class LeaseWorker:
             return 0
         self._more_due = False
         until = time.monotonic() + self._lease_seconds
+        self._reserved += free  # or what is inserted before the commit would be given the same places
+        try:
+            rows = await self._take(free)
+        finally:
+            self._release(free)
+        self._more_due |= len(rows) == free
+        for row in rows:
+            self._start(Lease(getattr(row, _key(self._table).name), row.lease_token, until, row.attempts, row))
+        metrics.LEASES_CLAIMED.labels(self._service, self.name).inc(len(rows))
+        return len(rows)
+
+    async def _take(self, free: int) -> Sequence[Row[Any]]:
         table = self._table
         take = (
             update(table)
@@ -245,12 +258,7 @@ class LeaseWorker:
             due = (
                 await self._shared_out(session, free) if self._share is not None else self._due(free).scalar_subquery()
             )
-            rows = (await session.execute(take.where(_key(table).in_(due)))).all()
-        self._more_due |= len(rows) == free
-        for row in rows:
-            self._start(Lease(getattr(row, _key(table).name), row.lease_token, until, row.attempts, row))
-        metrics.LEASES_CLAIMED.labels(self._service, self.name).inc(len(rows))
-        return len(rows)
+            return list(await session.execute(take.where(_key(table).in_(due))))
 
     def _due(self, most: int, *more: Column[Any]) -> Select[Any]:
         table = self._table

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sqlalchemy import func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit.leases import Lease, LeaseWorker, finished, write_held
 from kit.service import Service
@@ -105,3 +106,25 @@ class TestPlaces:
             assert hand.started == ["a"]
             async with other.running():
                 await eventually(lambda: sorted(other.started) == ["b", "c"])
+
+    async def test_what_is_inserted_while_a_claim_commits_finds_its_places_taken(self, toy: Service) -> None:
+        await add(toy, CONCURRENCY)
+        hand = Hand(toy, places=100)
+        committing, go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold_the_claim(_: AsyncSession) -> None:
+            if not committing.is_set():
+                committing.set()
+                await go_on.wait()
+
+        toy.db.before_commit(hold_the_claim)
+        async with hand.running():
+            await committing.wait()
+            async with toy.db.write() as session:
+                await hand.worker.insert(session, [{"id": f"born-{n}"} for n in range(CONCURRENCY)])
+            go_on.set()
+            await eventually(lambda: len(hand.started) >= CONCURRENCY)
+            await hand.asks_again()
+            assert sorted(hand.started) == [f"due-{n}" for n in range(CONCURRENCY)]
+            hand.hold.set()
+            await eventually(lambda: len(hand.started) == 2 * CONCURRENCY)
