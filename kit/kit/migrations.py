@@ -10,7 +10,6 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
@@ -69,18 +68,6 @@ async def generate(db: Database, folder: Path, metadata: MetaData, message: str)
 
     async with db.engine.connect() as connection:
         return await connection.run_sync(write)
-
-
-def create_kernel_tables(op: Operations | Any) -> None:
-    """The kernel's tables as of the first version; called by the first migration of every service."""
-    for table in tables.metadata.sorted_tables:
-        table.create(op.get_bind())
-
-
-def drop_kernel_tables(op: Operations | Any) -> None:
-    """Undo :func:`create_kernel_tables`."""
-    for table in reversed(tables.metadata.sorted_tables):
-        table.drop(op.get_bind())
 
 
 def _combined(metadata: MetaData) -> MetaData:

@@ -1,4 +1,7 @@
-"""The tables of the kernel. Every service has them in its own database, made by its first migration."""
+"""The tables of the kernel, as they are today. Every service has them in its own database.
+
+They are made, and changed, by the steps of :mod:`kit.kernel_migrations`, which the migrations of every service call.
+"""
 
 from sqlalchemy import (
     BigInteger,

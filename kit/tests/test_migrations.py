@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Column, MetaData, Table, Text, text
 
-from kit import database, migrations
+from kit import database, migrations, tables
 from kit.cli import migrations_folder
 from kit.database import Database
 from kit.testing import Stack
@@ -20,7 +20,7 @@ from toy import app
 from toy.models import metadata
 
 FOLDER = migrations_folder(app.__file__)
-REVISION = "2026_11_21_toy"
+FIRST, *_ = REVISIONS = ["2026_11_21_toy", "2026_11_28_letters_by_offset"]
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ class TestUpgrade:
     async def test_an_empty_database_becomes_what_the_models_say(self, db: Database) -> None:
         assert await migrations.drift(db, metadata) != []
 
-        assert await migrations.upgrade(db, FOLDER) == [REVISION]
+        assert await migrations.upgrade(db, FOLDER) == REVISIONS
 
         assert await migrations.drift(db, metadata) == []
 
@@ -65,7 +65,7 @@ class TestUpgrade:
 
         printed = [output.decode().strip() for output, _ in await asyncio.gather(*(one.communicate() for one in both))]
 
-        assert sorted(printed) == [f"['{REVISION}']", "[]"]
+        assert sorted(printed) == [str(REVISIONS), "[]"]
         assert await migrations.drift(db, metadata) == []
 
     async def test_a_process_that_has_migrated_and_lives_on_does_not_hold_up_the_next(
@@ -83,7 +83,7 @@ class TestUpgrade:
     ) -> None:
         folder = tmp_path / "migrations"
         shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (broken,) = (folder / "versions").glob("*.py")
+        (broken,) = (folder / "versions").glob("*_toy.py")
         broken.write_text(
             broken.read_text().replace("def downgrade", "    op.execute('SELECT 1/0')\n\n\ndef downgrade")
         )
@@ -92,7 +92,7 @@ class TestUpgrade:
             await migrations.upgrade(db, folder)
 
         other = Database(url, name="toy")
-        assert await asyncio.wait_for(migrations.upgrade(other, FOLDER), 2) == [REVISION]
+        assert await asyncio.wait_for(migrations.upgrade(other, FOLDER), 2) == REVISIONS
         await other.close()
 
     async def test_a_statement_may_take_longer_than_those_of_a_running_service(
@@ -101,13 +101,13 @@ class TestUpgrade:
         monkeypatch.setattr(database, "COMMAND_TIMEOUT_SECONDS", 0.1)
         folder = tmp_path / "migrations"
         shutil.copytree(FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-        (slow,) = (folder / "versions").glob("*.py")
+        (slow,) = (folder / "versions").glob("*_toy.py")
         slow.write_text(
             slow.read_text().replace("def downgrade", "    op.execute('SELECT pg_sleep(0.5)')\n\n\ndef downgrade")
         )
         db = Database(url, name="toy")
 
-        assert await migrations.upgrade(db, folder) == [REVISION]
+        assert await migrations.upgrade(db, folder) == REVISIONS
 
         await db.close()
 
@@ -115,6 +115,42 @@ class TestUpgrade:
         await migrations.upgrade(db, FOLDER)
         async with db.read() as session:
             assert (await session.execute(text("SHOW lock_timeout"))).scalar_one() == "10s"
+
+
+class TestKernel:
+    """The kernel's tables come by steps, so a database made long ago and a new one go the same way."""
+
+    async def test_the_first_version_stays_what_it_was_and_later_steps_follow(
+        self, db: Database, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "migrations"
+        shutil.copytree(FOLDER, folder, ignore=lambda _, names: {name for name in names if "letters" in name})
+
+        assert await migrations.upgrade(db, folder) == [FIRST]
+        assert await columns_of_index(db, "dead_letters_key") == ["topic", "key"]
+
+        assert await migrations.upgrade(db, FOLDER) == REVISIONS[1:]
+        assert await columns_of_index(db, "dead_letters_key") == ["topic", "key", "offset"]
+        assert await migrations.drift(db, metadata) == []
+
+    async def test_a_column_that_the_kernel_gets_later_is_none_of_the_first_version(
+        self, db: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        later = MetaData()
+        for table in tables.metadata.sorted_tables:
+            table.to_metadata(later)
+        later.tables["inbox"].append_column(Column("note", Text))
+        monkeypatch.setattr(tables, "metadata", later)
+
+        await migrations.upgrade(db, FOLDER)
+
+        assert [difference[0] for difference in await migrations.drift(db, metadata)] == ["add_column"]
+
+
+async def columns_of_index(db: Database, index: str) -> list[str]:
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = CAST(:index AS regclass) ORDER BY attnum"
+    async with db.read() as session:
+        return list(await session.scalars(text(query), {"index": index}))
 
 
 class TestDrift:

@@ -5,17 +5,17 @@ Revision ID: 2026_11_28_letters_by_offset
 
 from alembic import op
 
+from kit.kernel_migrations import forget_order_of_letters, order_letters_by_offset
+
 revision = "2026_11_28_letters_by_offset"
 down_revision = "2026_11_22_jobs_by_status"
 
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    op.drop_index("dead_letters_key", table_name="dead_letters")
-    op.create_index("dead_letters_key", "dead_letters", ["topic", "key", "offset"])
+    order_letters_by_offset(op)
 
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    op.drop_index("dead_letters_key", table_name="dead_letters")
-    op.create_index("dead_letters_key", "dead_letters", ["topic", "key"])
+    forget_order_of_letters(op)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from kit.migrations import create_kernel_tables, drop_kernel_tables
+from kit.kernel_migrations import create_kernel_tables, drop_kernel_tables
 
 revision = "2026_11_21_runs"
 down_revision = None

@@ -6,7 +6,7 @@ Revision ID: 2026_11_21_deliveries
 import sqlalchemy as sa
 from alembic import op
 
-from kit.migrations import create_kernel_tables, drop_kernel_tables
+from kit.kernel_migrations import create_kernel_tables, drop_kernel_tables
 
 revision = "2026_11_21_deliveries"
 down_revision = None

@@ -5,7 +5,7 @@ Revision ID: 2026_11_21_toy
 
 from alembic import op
 
-from kit.migrations import create_kernel_tables, drop_kernel_tables
+from kit.kernel_migrations import create_kernel_tables, drop_kernel_tables
 from toy.models import metadata
 
 revision = "2026_11_21_toy"
