@@ -1,12 +1,13 @@
 """Lets writes that arrive within a few milliseconds share one transaction.
 
 A lone write is applied at once. While a transaction runs further writes wait and form the next one, so the batch size
-follows the load by itself; for writes that nobody waits for, a rest after a large one makes the next one larger. When a
-batch fails for a reason of one of its items, each item is applied alone.
+follows the load by itself; where answers may come a moment later, a rest after a large one makes the next one larger.
+When a batch fails for a reason of one of its items, each item is applied alone.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from kit import metrics
@@ -23,7 +24,8 @@ class Coalescer(Generic[T, R]):
     """Shares transactions between concurrent callers of :meth:`submit`.
 
     ``apply`` gets a session and the items of one transaction and returns one result per item, in order. ``rests``:
-    nobody waits for the answer, so it may come a moment later.
+    under load an answer, and what its caller does next, may come up to ``pacing.REST_SECONDS`` later, so that there are
+    fewer transactions; not for what a customer waits for.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class Coalescer(Generic[T, R]):
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._arrivals = Arrivals()
         self._draining: asyncio.Task[None] | None = None
+        # of nobody who submits: a transaction is for many, and its logs would bear the ids of whoever came first
+        self._context = copy_context()
 
     async def submit(self, item: T) -> R:
         """Apply ``item`` in the next transaction; returns its result once that is durable, or raises its error."""
@@ -50,7 +54,7 @@ class Coalescer(Generic[T, R]):
         self._waiting.append((item, future))
         self._arrivals.add()
         if self._draining is None:
-            self._draining = asyncio.create_task(self._drain())
+            self._draining = asyncio.create_task(self._drain(), context=self._context)
         return await future
 
     async def _drain(self) -> None:

@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+import structlog
+from opentelemetry import trace
 from sqlalchemy import text
 
+from kit import tracing
 from kit.coalescer import Coalescer
 from kit.database import WriteSession
 from kit.service import Service
@@ -81,6 +84,25 @@ class TestSharing:
         assert results == [thing.upper() for thing in things]
         assert sum((await counts(toy)).values()) == 300
         assert len(ledger.batches) < 30
+
+
+class TestContext:
+    async def test_a_transaction_for_many_is_told_as_of_none_of_them(self, toy: Service) -> None:
+        told: list[tuple[dict[str, str], bool]] = []
+
+        async def apply(_session: WriteSession, things: Sequence[str]) -> Sequence[str]:
+            told.append((structlog.contextvars.get_contextvars(), trace.get_current_span().get_span_context().is_valid))
+            return things
+
+        async def ask(coalescer: Coalescer[str, str], thing: str) -> str:
+            with tracing.span("request", None), structlog.contextvars.bound_contextvars(request_id=f"req_{thing}"):
+                return await coalescer.submit(thing)
+
+        with structlog.contextvars.bound_contextvars(service="toy"):
+            coalescer = Coalescer[str, str](toy.db, apply, service="toy")
+        assert await asyncio.gather(*(ask(coalescer, thing) for thing in "abc")) == ["a", "b", "c"]
+
+        assert told == [({"service": "toy"}, False)]
 
 
 class TestErrors:
