@@ -36,7 +36,6 @@ from sqlalchemy.dialects.postgresql import UUID
 from kit import metrics, tracing
 from kit.backoff import Backoff
 from kit.database import Database, WriteSession, after_commit, after_rollback, is_transient
-from kit.sql import affected
 from shared.ids import uuid7
 
 log = structlog.get_logger()
@@ -96,9 +95,13 @@ def finished() -> dict[str, Any]:
     return {"due_at": None, "lease_token": None, "leased_until": None}
 
 
-def retry_after(seconds: float) -> dict[str, Any]:
-    """Column values that give the row back until ``seconds`` from now."""
-    return {"due_at": now_plus(seconds), "lease_token": None, "leased_until": None}
+def retry_after(seconds: float, *, attempts: int | None = None) -> dict[str, Any]:
+    """Column values that give the row back until ``seconds`` from now.
+
+    ``attempts``: how many count from then on, such as ``lease.attempts - 1`` when this one is to count for nothing.
+    """
+    given_back = {"due_at": now_plus(seconds), "lease_token": None, "leased_until": None}
+    return given_back if attempts is None else {**given_back, "attempts": attempts}
 
 
 def _key(table: Table) -> Column[Any]:
@@ -112,10 +115,26 @@ def held_by(table: Table, lease: Lease) -> Any:
     return (_key(table) == lease.id) & (table.c.lease_token == lease.token) & (table.c.leased_until > func.now())
 
 
-async def write_held(session: WriteSession, table: Table, lease: Lease, values: Mapping[str, Any]) -> None:
-    """Write the row of the work. Raises LeaseLostError when this lease holds it no more."""
-    if not await affected(session, update(table).where(held_by(table, lease)).values(**values)):
+async def write_held(
+    session: WriteSession, table: Table, lease: Lease, values: Mapping[str, Any], *wanted: Column[Any]
+) -> Row[Any]:
+    """Write the row of the work. Returns its key, and what is ``wanted`` of it, as it is then.
+
+    Raises LeaseLostError when this lease holds it no more.
+    """
+    write = update(table).where(held_by(table, lease)).values(**values).returning(_key(table), *wanted)
+    row = (await session.execute(write)).one_or_none()
+    if row is None:
         raise LeaseLostError(f"{table.name} {lease.id} is done or was taken over")
+    return row
+
+
+async def extend(session: WriteSession, table: Table, lease: Lease, seconds: float) -> None:
+    """Keep others from the row until ``seconds`` from now. Raises LeaseLostError when this lease holds it no more.
+
+    The work itself is still cancelled when ``lease.until`` is over; what is to go on has a task of its own.
+    """
+    await write_held(session, table, lease, {"leased_until": now_plus(seconds)})
 
 
 Work = Callable[[Lease], Awaitable[None]]
@@ -286,7 +305,7 @@ class LeaseWorker:
     def _start_born(self, rows: Sequence[dict[str, Any]], until: float) -> None:
         self._release(len(rows))
         for row in rows:
-            self._start(Lease(row[_key(self._table).name], row["lease_token"], until, 1, BornRow(row)))
+            self._start(Lease(row[_key(self._table).name], row["lease_token"], until, 1, BornRow(self._table, row)))
 
     def _release(self, count: int) -> None:
         self._reserved -= count
@@ -345,10 +364,13 @@ class LeaseWorker:
 
 
 class BornRow:
-    """The values of a row that was inserted born leased, read like a database row."""
+    """The values of a row that was inserted born leased, read like a database row. What was not given is None."""
 
-    def __init__(self, values: dict[str, Any]) -> None:
+    def __init__(self, table: Table, values: dict[str, Any]) -> None:
+        self._table = table
         self._values = values
 
     def __getattr__(self, name: str) -> Any:
+        if name not in self._table.c:
+            raise AttributeError(f"{self._table.name} has no column {name}")
         return self._values.get(name)

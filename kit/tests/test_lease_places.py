@@ -98,7 +98,7 @@ class TestPlaces:
         hand, other = Hand(toy, places=1), Hand(toy, places=100)
         async with hand.running():
             async with toy.db.write() as session:
-                await hand.worker.insert(session, [{"id": "a"}, {"id": "b"}])
+                await hand.worker.insert(session, [{"id": "a", "turn": 1}, {"id": "b", "turn": 2}])
             hand.places = -1
             async with toy.db.write() as session:
                 await hand.worker.insert(session, [{"id": "c"}])

@@ -23,7 +23,7 @@ def overdue_worker(db: Database, *, grace: timedelta) -> LeaseWorker:
     async def call_out(lease: Lease) -> None:
         hold = lease.row
         lock_wallet = select(wallets.c.account_id).where(wallets.c.account_id == hold.account_id).with_for_update()
-        again = {**retry_after(grace.total_seconds()), "attempts": 0}
+        again = retry_after(grace.total_seconds(), attempts=0)
         async with db.write() as session:
             await session.execute(lock_wallet)
             await write_held(session, holds, lease, again)

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from generation.models import OPEN, StepState, attempts, steps
 from generation.pictures import Picture
 from kit.database import ReadSession, WriteSession
-from kit.leases import Lease, LeaseWorker, finished, held_by, now_plus, retry_after, write_held
+from kit.leases import LeaseWorker, finished, retry_after
 from kit.sql import among, rows_of
 from shared.contract import Event
 from shared.events import AssetRejected, AssetStored
@@ -144,16 +144,6 @@ async def lock(session: WriteSession, step_ids: Iterable[str]) -> dict[str, Row[
     leased = (func.coalesce(steps.c.leased_until > func.now(), False)).label("leased")
     query = select(steps, func.now().label("at"), leased).where(among(steps.c.id, step_ids)).order_by(steps.c.id)
     return {row.id: row for row in await session.execute(query.with_for_update(key_share=True))}
-
-
-async def hold(session: WriteSession, lease: Lease, *, seconds: float) -> None:
-    """Extend a lease that is still ours."""
-    await session.execute(update(steps).where(held_by(steps, lease)).values(leased_until=now_plus(seconds)))
-
-
-async def put_off(session: WriteSession, lease: Lease, *, seconds: float) -> None:
-    """Give a step back for so long; that it was leased counts for nothing. Raises LeaseLostError."""
-    await write_held(session, steps, lease, {**retry_after(seconds), "attempts": steps.c.attempts - 1})
 
 
 async def close(session: WriteSession, closing: Sequence[Close]) -> None:

@@ -26,12 +26,12 @@ from generation.pictures import MEDIA_TYPE, Picture
 from generation.policy import Limits
 from generation.progress import Progress
 from generation.settings import GenerationSettings
-from generation.steps import Item, hold, put_off
+from generation.steps import Item
 from kit.backoff import Backoff
 from kit.blobs import Blobs, BlobUnavailableError
 from kit.coalescer import Coalescer
 from kit.database import Database, is_transient
-from kit.leases import Lease, LeaseWorker
+from kit.leases import Lease, LeaseLostError, LeaseWorker, extend, retry_after, write_held
 from kit.reachability import ASK_SECONDS
 
 log = structlog.get_logger()
@@ -179,7 +179,7 @@ class StepWork:
                 await self._blobs.put(made.item.object_key, picture.data, MEDIA_TYPE, metadata)
             except BlobUnavailableError as error:
                 await _wait(backoff, made.item, error)
-                await self._hold(lease)
+                await self._extend(lease)
             else:
                 return
 
@@ -193,15 +193,15 @@ class StepWork:
                 if not is_transient(error):
                     raise
                 await _wait(backoff, result.item, error)
-                await self._hold(lease)
+                await self._extend(lease)
 
-    async def _hold(self, lease: Lease) -> None:
-        """Keep others from the step while its picture is in hand here."""
+    async def _extend(self, lease: Lease) -> None:
+        """Keep others from the step while its picture is in hand here; it is kept without the step as well."""
         try:
             async with self._db.write() as session:
-                await hold(session, lease, seconds=self._lease_seconds)
+                await extend(session, steps, lease, self._lease_seconds)
         except Exception as error:
-            if not is_transient(error):
+            if not (isinstance(error, LeaseLostError) or is_transient(error)):
                 raise
 
     async def _put_off(self, lease: Lease, item: Item, reason: BlobUnavailableError) -> None:
@@ -210,7 +210,7 @@ class StepWork:
         # spread: a process that died leaves many of them
         seconds = ASK_SECONDS * random.uniform(1, 2)  # noqa: S311
         async with self._db.write() as session:
-            await put_off(session, lease, seconds=seconds)
+            await write_held(session, steps, lease, retry_after(seconds, attempts=lease.attempts - 1))
 
 
 async def _wait(backoff: Backoff, item: Item, reason: Exception) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import func, insert, update
 
 from kit import outbox
 from kit.database import Database, WriteSession
-from kit.leases import Lease, LeaseLostError, LeaseWorker, finished, held_by, retry_after
+from kit.leases import Lease, LeaseWorker, finished, retry_after, write_held
 from kit.retry_after import parse_retry_after
 from kit.safe_http import AddressRefusedError, Answer, SafeClient
 from publishing.models import attempts, deliveries
@@ -133,11 +133,7 @@ class Courier:
             values |= {"state": "failed", "failures": failures, "ended_at": func.now(), **finished()}
         else:
             values |= {"failures": failures, "priority": RETRY_PRIORITY, **retry_after(wait)}
-        held = held_by(deliveries, lease)
-        ended = await session.execute(update(deliveries).where(held).values(**values).returning(deliveries.c.ended_at))
-        row = ended.one_or_none()
-        if row is None:
-            raise LeaseLostError(lease.id)
+        row = await write_held(session, deliveries, lease, values, deliveries.c.ended_at)
         await session.execute(
             update(attempts)
             .where(attempts.c.delivery_id == lease.id, attempts.c.number == number)
@@ -155,20 +151,14 @@ class Courier:
 
 async def _begin(session: WriteSession, lease: Lease) -> int:
     """Write an attempt down before it is made; one that was left open died with its process."""
-    counted = await session.execute(
-        update(deliveries)
-        .where(held_by(deliveries, lease))
-        .values(attempt_count=deliveries.c.attempt_count + 1)
-        .returning(deliveries.c.attempt_count)
-    )
-    number = counted.scalar_one_or_none()
-    if number is None:
-        raise LeaseLostError(lease.id)
+    count = deliveries.c.attempt_count
+    row = await write_held(session, deliveries, lease, {"attempt_count": count + 1}, count)
+    number = int(row.attempt_count)
     if number > 1:
         left_open = (attempts.c.delivery_id == lease.id) & attempts.c.outcome.is_(None)
         await session.execute(update(attempts).where(left_open).values(outcome="interrupted"))
     await session.execute(insert(attempts).values(delivery_id=lease.id, number=number))
-    return int(number)
+    return number
 
 
 def _fault(row: Any, number: int, error: Exception) -> str:

@@ -60,7 +60,7 @@ class Thumbnails:
         except BlobUnavailableError as error:
             log.warning("thumbnail.delayed", id=lease.id, reason=str(error))
             # an attempt is one that read the bytes, so an S3 server that is away for hours costs none
-            result = {"attempts": derivatives.c.attempts - 1, **retry_after(S3_RETRY_SECONDS)}
+            result = retry_after(S3_RETRY_SECONDS, attempts=lease.attempts - 1)
         except (PictureRefusedError, KeyError) as error:
             result = _given_up(lease, str(error))
         except ProcessDiedError as error:

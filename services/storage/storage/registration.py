@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import Row, select, text, update
+from sqlalchemy import Row, select, text
 
 from kit import outbox
 from kit.blobs import Blobs, BlobUnavailableError
 from kit.coalescer import Coalescer
 from kit.database import Database, WriteSession
-from kit.leases import Lease, LeaseLostError, LeaseWorker, held_by, retry_after
+from kit.leases import Lease, LeaseLostError, LeaseWorker, retry_after, write_held
 from kit.sql import among
 from shared.events import ArtifactProduced, AssetRejected, AssetStored
 from storage.derivatives import Thumbnails
@@ -97,9 +97,7 @@ class Registrar:
 
     async def _wait(self, lease: Lease, seconds: float, *, looks: int) -> None:
         async with self._db.write() as session:
-            await session.execute(
-                update(assets).where(held_by(assets, lease)).values(attempts=looks, **retry_after(seconds))
-            )
+            await write_held(session, assets, lease, retry_after(seconds, attempts=looks))
 
     async def _settle(self, session: WriteSession, verdicts: Sequence[Verdict]) -> Sequence[bool]:
         """Write the verdicts of one transaction and tell of them; False for a lease that was lost."""
