@@ -58,6 +58,9 @@ HTTP_SECONDS = Histogram(
 INVARIANT_VIOLATIONS = Gauge(
     "atelier_invariant_violations", "Rows that contradict an invariant.", ["service", "invariant"]
 )
+INVARIANTS_PAUSE = Gauge(
+    "atelier_invariants_pause_seconds", "How long the checks of all invariants rest before the next.", ["service"]
+)
 INVARIANT_CHECKED = Gauge(
     "atelier_invariant_checked_timestamp_seconds", "When an invariant was last checked.", ["service", "invariant"]
 )

@@ -22,16 +22,32 @@ LAG = 'atelier_consumer_lag{service="billing",topic="gateway.jobs",pod="a"}'
 HANDLED = 'atelier_messages_total{service="billing",type="t",outcome="done",pod="a"}'
 READS = 'atelier_consumer_active{{service="billing",pod="{}"}}'
 LOST = 'atelier_records_lost_total{service="billing",pod="a"}'
+CHECKED = 'atelier_invariant_checked_timestamp_seconds{{service="billing",invariant="i",pod="{}"}}'
+PAUSE = 'atelier_invariants_pause_seconds{{service="billing",pod="{}"}}'
+OF = {"AtelierInvariantUnchecked": {"service": "billing", "invariant": "i"}}
 FIRES = [
     ("AtelierConsumerDown", {READS.format("a"): "0x20", READS.format("b"): "0x20"}),
     ("AtelierConsumerStill", {LAG: "1x20", HANDLED: "500x20"}),
     ("AtelierConsumerStill", {LAG: "1x20"}),  # nothing since its start
     ("AtelierRecordsLost", {LOST: "_x18 7x2"}),
+    ("AtelierInvariantUnchecked", {CHECKED.format("a"): "-3600x20", PAUSE.format("a"): "300x20"}),
 ]
 DOES_NOT_FIRE = [
     ("AtelierConsumerDown", {READS.format("a"): "0x20", READS.format("b"): "1x20"}),
     ("AtelierConsumerStill", {LAG: "9000x20", HANDLED: "0+10x20"}),  # far behind, and at work
     ("AtelierConsumerStill", {LAG: "0x20", HANDLED: "500x20"}),  # nothing to do
+    (
+        "AtelierInvariantUnchecked",
+        {
+            # one process checks; the other, which stands by, is as old as its start
+            CHECKED.format("a"): "0+60x20",
+            PAUSE.format("a"): "300x20",
+            CHECKED.format("b"): "-3600x20",
+            PAUSE.format("b"): "300x20",
+        },
+    ),
+    # the checks take minutes, and rest for as long as that asks for
+    ("AtelierInvariantUnchecked", {CHECKED.format("a"): "-3600x20", PAUSE.format("a"): "4800x20"}),
 ]
 
 
@@ -48,7 +64,7 @@ def test_it_does_not_fire(alert: str, series: dict[str, str], tmp_path: Path) ->
 def fires(alert: str, series: dict[str, str], directory: Path) -> bool:
     """Whether billing's alert fires at the end of twenty minutes; fails when promtool says neither yes nor no."""
     rule = next(rule for group in groups() for rule in group["rules"] if rule["alert"] == alert)
-    firing = [{"exp_labels": {"service": "billing", **rule["labels"]}}]
+    firing = [{"exp_labels": {**OF.get(alert, {"service": "billing"}), **rule["labels"]}}]
     yes, no = (promtool(alert, series, expected, directory) for expected in (firing, []))
     assert yes != no
     return yes
