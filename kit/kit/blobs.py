@@ -72,7 +72,7 @@ class Blobs:
         return self._reachability.answered
 
     async def ensure_bucket(self) -> None:
-        """Make the bucket if it is missing."""
+        """Make the bucket if it is missing. Raises BlobUnavailableError."""
 
         def make() -> None:
             if self._client.bucket_exists(self.bucket):
@@ -86,7 +86,10 @@ class Blobs:
         await self._run(make)
 
     async def put(self, key: str, data: bytes, media_type: str, metadata: dict[str, str] | None = None) -> None:
-        """Write an object in one request, whole or not at all; writing the same key again replaces it."""
+        """Write an object in one request, whole or not at all; writing the same key again replaces it.
+
+        Raises BlobUnavailableError.
+        """
         await self._run(
             partial(
                 self._client.put_object,
@@ -101,7 +104,7 @@ class Blobs:
         )
 
     async def get(self, key: str) -> bytes:
-        """The bytes of an object. Raises KeyError when it is missing."""
+        """The bytes of an object. Raises KeyError when it is missing, BlobUnavailableError when nobody can tell."""
 
         def read() -> bytes:
             answer = self._client.get_object(self.bucket, key)
@@ -114,7 +117,7 @@ class Blobs:
         return bytes(await self._run(read))
 
     async def head(self, key: str) -> BlobInfo:
-        """Size, type and metadata of an object. Raises KeyError when it is missing."""
+        """Size, type and metadata of an object. Raises KeyError and BlobUnavailableError like :meth:`get`."""
         found = await self._run(partial(self._look, key))
         prefix = "x-amz-meta-"
         metadata = {
@@ -125,7 +128,7 @@ class Blobs:
         return BlobInfo(size=found.size, media_type=found.content_type or "", metadata=metadata)
 
     async def delete(self, key: str) -> None:
-        """Remove an object; a missing one is fine."""
+        """Remove an object; a missing one is fine. Raises BlobUnavailableError."""
         await self._run(partial(self._client.remove_object, self.bucket, key))
 
     def signed_url(self, key: str, *, expires: timedelta, filename: str | None = None) -> str:

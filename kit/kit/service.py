@@ -18,6 +18,7 @@ import structlog
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from kit import health, http, invariants, outbox, tracing
 from kit.consumer import Consumer
@@ -108,7 +109,7 @@ class Service:
             keep=bool(settings.outbox_keep),
         )
         self.db.before_commit(outbox.flush)
-        self.db.on_write(lambda session: self.relay.wake(n) if (n := session.info.pop("outbox_written", 0)) else None)
+        self.db.on_write(self._wake_relay)
         rules = (*kernel_rules(outbox_keep=settings.outbox_keep), *self.retention)
         self.all_workers = (*self.workers, Retention(self.db, rules))
         self.all_invariants = (*invariants.KERNEL, *self.invariants)
@@ -217,6 +218,10 @@ class Service:
             await self.db.close()
             tracing.shutdown()
             log.info("service.stopped")
+
+    def _wake_relay(self, session: AsyncSession) -> None:
+        if written := session.info.pop("outbox_written", 0):
+            self.relay.wake(written)
 
     def _spawn(self, work: Background, name: str) -> asyncio.Task[None]:
         async def run() -> None:

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from redis.asyncio import Redis
@@ -87,7 +87,7 @@ class Signals:
             await pacing.rest_after(len(waiting))
 
     @contextlib.contextmanager
-    def listen(self, job_id: str) -> Any:
+    def listen(self, job_id: str) -> Iterator[asyncio.Queue[dict[str, Any]]]:
         """A queue of the signals of one job, for as long as the block runs. Needs :meth:`run`."""
         queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(maxsize=100)
         self._listeners[job_id].add(queue)
