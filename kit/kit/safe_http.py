@@ -23,8 +23,7 @@ _NOT_PLAIN = (
 MAX_PORT = 65_535
 TIMEOUT_SECONDS = 15.0
 CONNECTIONS = 64
-LOOK_UPS = 64
-"""At a time: one that hangs keeps its thread for longer than anybody waits for it."""
+LOOK_UPS = 2  # for each connection: one that hangs keeps its thread for longer than anybody waits for it
 
 
 class AddressRefusedError(Exception):
@@ -41,19 +40,29 @@ class Answer:
 
 
 class SafeClient:
-    """Posts to customers' addresses. ``allow_loopback`` is for development only."""
+    """Posts to customers' addresses. ``allow_loopback`` is for development only.
 
-    def __init__(self, *, allow_loopback: bool = False, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    ``connections``: as many calls as the caller makes at once. One more waits for another to end, in time that counts
+    as its receiver's.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_loopback: bool = False,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        connections: int = CONNECTIONS,
+    ) -> None:
         self._allow_loopback = allow_loopback
         self._client = httpx2.AsyncClient(
             timeout=httpx2.Timeout(timeout_seconds, connect=5.0),
             follow_redirects=False,
             trust_env=False,
-            limits=httpx2.Limits(max_connections=CONNECTIONS, max_keepalive_connections=0),
+            limits=httpx2.Limits(max_connections=connections, max_keepalive_connections=0),
         )
         self._timeout_seconds = timeout_seconds
         # apart from the loop's own few threads, which everything else uses
-        self._look_ups = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="look-up")
+        self._look_ups = ThreadPoolExecutor(LOOK_UPS * connections, thread_name_prefix="look-up")
 
     async def post(self, url: str, *, content: bytes, headers: dict[str, str]) -> Answer:
         """Send one POST. Raises AddressRefusedError, or httpx2.HTTPError when there is no answer in time."""

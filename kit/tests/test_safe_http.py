@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kit import safe_http
 from kit.safe_http import MAX_ANSWER_BYTES, AddressRefusedError, SafeClient
 from kit.testing import eventually
 
@@ -278,17 +277,37 @@ class TestSlowness:
 
         assert all(isinstance(error, httpx2.TimeoutException) for error in errors)
 
-    async def test_calls_that_were_given_up_leave_every_connection_to_the_next(
+    async def test_no_call_waits_for_another_when_there_are_as_many_connections(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(safe_http, "CONNECTIONS", 4)
+        many = 80
+        looked_up, arrived = threading.Barrier(many, timeout=5), asyncio.Barrier(many)
+
+        def getaddrinfo(_host: str, port: int, **_: Any) -> list[Any]:
+            looked_up.wait()
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+        async def serve(writer: asyncio.StreamWriter) -> None:
+            await arrived.wait()
+            await answer()(writer)
+
+        client = SafeClient(allow_loopback=True, timeout_seconds=5, connections=many)
+        async with receiver(serve) as there:
+            monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+            post = partial(client.post, f"http://hooks.example.com:{there.port}/", content=b"", headers={})
+            answers = await asyncio.gather(*(post() for _ in range(many)))
+        await client.close()
+
+        assert {found.status for found in answers} == {200}
+
+    async def test_calls_that_were_given_up_leave_every_connection_to_the_next(self) -> None:
         awake = asyncio.Event()
 
         async def sleepy(writer: asyncio.StreamWriter) -> None:
             await awake.wait()
             await answer()(writer)
 
-        client = SafeClient(allow_loopback=True, timeout_seconds=0.2)
+        client = SafeClient(allow_loopback=True, timeout_seconds=0.2, connections=4)
         async with receiver(sleepy) as there:
 
             async def call(times: int) -> list[Any]:

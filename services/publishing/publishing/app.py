@@ -25,7 +25,11 @@ def build(settings: PublishingSettings) -> Service:
     db = Database(settings.database_url.get_secret_value(), name="publishing", pool_size=settings.database_pool_size)
     signer = Signer(settings.signing_master_secret.get_secret_value(), settings.seal_private_key.get_secret_value())
     request_seconds = settings.request_timeout.total_seconds()
-    client = SafeClient(allow_loopback=settings.allow_loopback, timeout_seconds=request_seconds)
+    client = SafeClient(
+        allow_loopback=settings.allow_loopback,
+        timeout_seconds=request_seconds,
+        connections=settings.delivery_concurrency,
+    )
     courier = Courier(
         db,
         client,
