@@ -39,6 +39,18 @@ def rows_of(table: Table, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str],
     return names, sa.select(*(record.c[name] for name in names))
 
 
+async def lock_rows(
+    session: WriteSession, column: Column[Any], values: Iterable[str], *, key_share: bool = False
+) -> None:
+    """Lock the rows whose ``column`` is one of ``values``, and read nothing of them.
+
+    In the order of the column, as all who lock many do, or two of them could wait for each other. ``key_share`` lets
+    others insert rows that refer to these.
+    """
+    query = sa.select(column).where(among(column, values)).order_by(column)
+    await session.execute(query.with_for_update(key_share=key_share))
+
+
 async def affected(session: WriteSession, statement: UpdateBase) -> int:
     """Execute a write; how many rows it changed, as the server counts them."""
     connection = await session.connection()

@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
-
 from billing.bonuses import reward_sign_ins
 from billing.grants import open_wallets
 from billing.holds import record_outcomes, request_holds
 from billing.models import wallets
 from billing.terms import Terms
 from kit.database import WriteSession
-from kit.sql import among
+from kit.sql import lock_rows
 from shared.events import AccountRegistered, AccountSignedIn, JobRequested
 from shared.events.generation import Terminal
 
@@ -19,8 +17,7 @@ from shared.events.generation import Terminal
 async def lock_wallets(session: WriteSession, events: Sequence[Any]) -> None:
     """Lock the known wallets of a batch, in id order."""
     accounts = {event.account_id for event in events if hasattr(event, "account_id")}
-    query = select(wallets.c.account_id).where(among(wallets.c.account_id, accounts)).order_by(wallets.c.account_id)
-    await session.execute(query.with_for_update())
+    await lock_rows(session, wallets.c.account_id, accounts)
 
 
 class Handlers:

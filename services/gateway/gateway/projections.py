@@ -17,7 +17,7 @@ from gateway import journal
 from gateway.models import TERMINAL, jobs
 from kit.database import WriteSession, after_commit
 from kit.signals import Signals
-from kit.sql import among
+from kit.sql import among, lock_rows
 from shared.contract import Event
 from shared.events import CreditsHeld, CreditsRefused, CreditsSettled, DeliveryFailed, DeliverySucceeded
 from shared.events.generation import Terminal
@@ -50,7 +50,7 @@ _KEEP_HIGHEST = text(
 async def lock_jobs(session: WriteSession, events: Sequence[Event]) -> None:
     """Lock the known jobs of a batch, in id order."""
     job_ids = {event.correlation_id for event in events if event.correlation_id is not None}
-    await session.execute(select(jobs.c.id).where(among(jobs.c.id, job_ids)).order_by(jobs.c.id).with_for_update())
+    await lock_rows(session, jobs.c.id, job_ids)
 
 
 async def project(session: WriteSession, events: Sequence[E], signals: Signals, *, change: Change[E]) -> None:

@@ -18,7 +18,7 @@ from generation.closing import Causes
 from generation.models import Hold, RunState, runs
 from kit.database import WriteSession
 from kit.leases import LeaseWorker, finished
-from kit.sql import among, rows_of
+from kit.sql import among, lock_rows, rows_of
 from shared.contract import Event
 from shared.events import CreditsHeld, CreditsRefused, HoldOverdue, JobCancelRequested, JobRequested
 from shared.failures import FailureClass
@@ -172,8 +172,7 @@ async def lock(session: WriteSession, job_ids: Iterable[str]) -> dict[str, Row[A
 
 async def lock_known(session: WriteSession, job_ids: Iterable[str]) -> None:
     """Lock those runs that are there, in the order of their ids, and read nothing of them."""
-    query = select(runs.c.job_id).where(among(runs.c.job_id, set(job_ids))).order_by(runs.c.job_id)
-    await session.execute(query.with_for_update(key_share=True))
+    await lock_rows(session, runs.c.job_id, set(job_ids), key_share=True)
 
 
 async def lock_or_make(session: WriteSession, accounts: Mapping[str, str]) -> Sequence[Row[Any]]:

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
-
 from kit.database import WriteSession, after_commit
 from kit.leases import LeaseWorker
-from kit.sql import among
+from kit.sql import lock_rows
 from publishing.models import deliveries
-from publishing.planning import plan_outcomes, plan_targets
+from publishing.planning import delivery_id, plan_outcomes, plan_targets
 from shared.contract import Event
 from shared.events import JobRequested
 from shared.events.generation import Terminal
@@ -17,8 +15,7 @@ from shared.events.generation import Terminal
 async def lock_deliveries(session: WriteSession, events: Sequence[Event]) -> None:
     """Lock the known deliveries of a batch, in id order."""
     jobs = {event.correlation_id for event in events if event.correlation_id is not None}
-    query = select(deliveries.c.id).where(among(deliveries.c.job_id, jobs)).order_by(deliveries.c.id)
-    await session.execute(query.with_for_update())
+    await lock_rows(session, deliveries.c.id, map(delivery_id, jobs))
 
 
 class Handlers:
