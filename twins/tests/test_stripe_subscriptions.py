@@ -150,6 +150,31 @@ class TestChanges:
         assert period.amount == 2900
         assert invoice.amount_paid == back.amount + rest.amount + period.amount
 
+    def test_an_invoice_brings_ten_of_its_lines_and_lists_the_others(self, shop):
+        """The prorations come first, so the period is among the others."""
+        subscription = shop.subscribe("price_basic_monthly")
+        item = subscription["items"].data[0].id
+        for price in ("price_pro_monthly", "price_basic_monthly") * 3:
+            change = {"items": [{"id": item, "price": price}], "proration_behavior": "create_prorations"}
+            shop.api.subscriptions.update(subscription.id, change)
+
+        shop.advance(days=32)
+
+        invoice = shop.api.invoices.list().data[0]
+        lines = list(invoice.lines.auto_paging_iter())
+        assert (len(invoice.lines.data), invoice.lines.has_more) == (10, True)
+        assert len({line.id for line in lines}) == 13
+        assert [line.parent.subscription_item_details.proration for line in lines] == [True] * 12 + [False]
+        assert [line.id for line in shop.api.invoices.line_items.list(invoice.id, {"limit": 100})] == [
+            line.id for line in lines
+        ]
+        after = {"starting_after": lines[9].id}
+        assert [line.id for line in shop.api.invoices.line_items.list(invoice.id, after)] == [
+            line.id for line in lines[10:]
+        ]
+        told = shop.api.events.list({"type": "invoice.paid"}).data[0].data.object
+        assert (len(told["lines"]["data"]), told["lines"]["has_more"]) == (10, True)
+
     def test_it_can_end_at_once(self, shop):
         subscription = shop.subscribe()
 

@@ -4,7 +4,7 @@ from twins.stripe import errors, payments
 from twins.stripe.account import Change, Object
 from twins.stripe.cards import Refusal, means_behind
 from twins.stripe.ids import new_id
-from twins.stripe.params import Params
+from twins.stripe.views import first_page
 
 DAY = 24 * 3600
 # How long after each failed attempt the next one follows; after the last, the subscription ends.
@@ -66,7 +66,7 @@ def issue(change: Change, subscription: Object, *, reason: str, intent: Object |
         "ending_balance": 0,
         "hosted_invoice_url": None,
         "invoice_pdf": None,
-        "lines": {"object": "list", "data": lines, "has_more": False, "url": f"/v1/invoices/{invoice_id}/lines"},
+        "lines": first_page(f"/v1/invoices/{invoice_id}/lines", lines),
         "livemode": False,
         "metadata": {},
         "next_payment_attempt": None,
@@ -87,6 +87,7 @@ def issue(change: Change, subscription: Object, *, reason: str, intent: Object |
         "webhooks_delivered_at": None,
         "_subscription": subscription["id"],
         "_intent": intent["id"],
+        "_lines": lines,
     }
     change.put(invoice)
     change.put(_payment(change, invoice, intent))
@@ -152,11 +153,6 @@ def payable(change: Change, invoice_id: str) -> Object:
     return invoice
 
 
-def retrieve_lines(change: Change, _params: Params, invoice_id: str) -> Object:
-    lines: Object = change.find("invoice", invoice_id)["lines"]
-    return lines
-
-
 def _refusal(method: Object) -> Refusal | None:
     means = means_behind(method)
     return means.refusal or means.renewal_refusal
@@ -165,7 +161,7 @@ def _refusal(method: Object) -> Refusal | None:
 def _previous_start(change: Change, subscription: Object) -> int:
     """Start of the period before, if there is one: the invoice of a renewal looks back, its line ahead."""
     before = [invoice for invoice in change.all("invoice") if invoice["_subscription"] == subscription["id"]]
-    start: int = before[0]["lines"]["data"][-1]["period"]["start"] if before else subscription["start_date"]
+    start: int = before[0]["_lines"][-1]["period"]["start"] if before else subscription["start_date"]
     return start
 
 

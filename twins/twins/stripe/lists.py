@@ -7,6 +7,7 @@ from twins.stripe.params import (
     InvoiceList,
     InvoicePaymentList,
     ListParams,
+    PageParams,
     PaymentList,
     PriceList,
     ProductList,
@@ -14,7 +15,7 @@ from twins.stripe.params import (
     SubscriptionList,
 )
 from twins.stripe.subscriptions import ENDED
-from twins.stripe.views import as_list, page
+from twins.stripe.views import page, paginate
 
 # Stripe keeps events for 30 days.
 EVENTS_KEPT_SECONDS = 30 * 24 * 3600
@@ -42,9 +43,9 @@ def list_sessions(change: Change, params: SessionList) -> Object:
     return page("/v1/checkout/sessions", sessions, params)
 
 
-def list_line_items(change: Change, _params: ListParams, session_id: str) -> Object:
+def list_line_items(change: Change, params: PageParams, session_id: str) -> Object:
     lines = change.find("checkout.session", session_id)["_lines"]
-    return as_list(f"/v1/checkout/sessions/{session_id}/line_items", lines)
+    return paginate(f"/v1/checkout/sessions/{session_id}/line_items", lines, params)
 
 
 def list_subscriptions(change: Change, params: SubscriptionList) -> Object:
@@ -65,6 +66,10 @@ def list_invoices(change: Change, params: InvoiceList) -> Object:
     invoices = (item for item in change.all("invoice") if _equal(item, params, "customer", "status"))
     wanted = params.subscription
     return page("/v1/invoices", (item for item in invoices if wanted in (None, item["_subscription"])), params)
+
+
+def list_invoice_lines(change: Change, params: PageParams, invoice_id: str) -> Object:
+    return paginate(f"/v1/invoices/{invoice_id}/lines", change.find("invoice", invoice_id)["_lines"], params)
 
 
 def list_invoice_payments(change: Change, params: InvoicePaymentList) -> Object:

@@ -46,10 +46,13 @@ class Range(Nested):
     lte: int | None = None
 
 
-class ListParams(Params):
+class PageParams(Params):
     limit: Page = 10
     starting_after: str | None = None
     ending_before: str | None = None
+
+
+class ListParams(PageParams):
     created: Range = Range()
 
     @model_validator(mode="before")

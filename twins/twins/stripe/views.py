@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from twins.stripe import errors
 from twins.stripe.account import Change, Object, shown
-from twins.stripe.params import ListParams
+from twins.stripe.params import ListParams, PageParams
 
 
 def render(change: Change, item: Object, expand: Iterable[str] = ()) -> Object:
@@ -25,15 +25,24 @@ def as_list(url: str, data: list[Object], *, has_more: bool = False) -> Object:
 
 def page(url: str, items: Iterable[Object], params: ListParams) -> Object:
     """One page of items that come newest first."""
-    matching = [item for item in items if _within(item["created"], params)]
-    ids = [item["id"] for item in matching]
+    return paginate(url, [item for item in items if _within(item["created"], params)], params)
+
+
+def paginate(url: str, items: list[Object], params: PageParams) -> Object:
+    """One page of items in their order."""
+    ids = [item["id"] for item in items]
     if params.ending_before:
         end = _position(ids, params.ending_before, "ending_before")
         begin = max(0, end - params.limit)
-        return as_list(url, matching[begin:end], has_more=begin > 0)
+        return as_list(url, items[begin:end], has_more=begin > 0)
     begin = _position(ids, params.starting_after, "starting_after") + 1 if params.starting_after else 0
     end = begin + params.limit
-    return as_list(url, matching[begin:end], has_more=end < len(matching))
+    return as_list(url, items[begin:end], has_more=end < len(items))
+
+
+def first_page(url: str, items: list[Object]) -> Object:
+    """A list that stands within an object: its first page, and where the others are."""
+    return paginate(url, items, PageParams())
 
 
 def _plain(change: Change, item: Object) -> Object:
@@ -76,22 +85,22 @@ def _not_expandable(path: str) -> errors.StripeError:
 
 def _line_items(change: Change, session_id: str) -> Object:
     lines = copy.deepcopy(change.get(session_id)["_lines"])
-    return as_list(f"/v1/checkout/sessions/{session_id}/line_items", lines)
+    return first_page(f"/v1/checkout/sessions/{session_id}/line_items", lines)
 
 
 def _invoice_payments(change: Change, invoice_id: str) -> Object:
     payments = [_plain(change, item) for item in change.all("invoice_payment") if item["invoice"] == invoice_id]
-    return as_list("/v1/invoice_payments", payments)
+    return first_page("/v1/invoice_payments", payments)
 
 
 def _refunds(change: Change, charge_id: str) -> Object:
     refunds = [_plain(change, refund) for refund in change.all("refund") if refund["charge"] == charge_id]
-    return as_list(f"/v1/charges/{charge_id}/refunds", refunds)
+    return first_page(f"/v1/charges/{charge_id}/refunds", refunds)
 
 
 def _subscriptions(change: Change, customer_id: str) -> Object:
     found = [_plain(change, item) for item in change.all("subscription") if item["customer"] == customer_id]
-    return as_list(f"/v1/customers/{customer_id}/subscriptions", found)
+    return first_page(f"/v1/customers/{customer_id}/subscriptions", found)
 
 
 # Lists that an object has only when they are expanded.

@@ -174,7 +174,7 @@ class StripeApi:
         """An invoice for a period of a subscription; None for any other."""
         with _translated():
             invoice = await self._api.invoices.retrieve_async(invoice_id, {"expand": ["payments"]})
-        return _invoice(invoice, at)
+            return await self._invoice(invoice, at)
 
     async def refund(self, refund_id: str, *, at: datetime) -> RefundFact:
         """A refund."""
@@ -215,7 +215,7 @@ class StripeApi:
                 {"status": "paid", "limit": PAGE, "expand": ["data.payments"]}
             )
             async for invoice in invoices.auto_paging_iter():
-                if paid := _invoice(invoice, at):
+                if paid := await self._invoice(invoice, at):
                     yield paid
             refunds = await self._api.refunds.list_async({"limit": PAGE})
             async for refund in refunds.auto_paging_iter():
@@ -230,6 +230,53 @@ class StripeApi:
             events = await self._api.events.list_async({"delivery_success": False, "types": list(KINDS), "limit": PAGE})
             async for event in events.auto_paging_iter():
                 yield event.id, event.type, event.data.object["id"]
+
+    async def _invoice(self, invoice: stripe.Invoice, at: datetime) -> InvoiceFact | None:
+        details = invoice.parent.subscription_details if invoice.parent else None
+        account_id = _metadata(details).get("account_id") if details else None
+        if details is None or account_id is None:
+            return None
+        line = await self._line_of_period(invoice)
+        if line is None:
+            return None
+        assert line.pricing is not None
+        assert line.pricing.price_details is not None
+        paid_at = invoice.status_transitions.paid_at
+        return InvoiceFact(
+            object_id=invoice.id,
+            fetched_at=at,
+            account_id=account_id,
+            subscription_id=_id(details.subscription) or "",
+            status=invoice.status or "",
+            price_id=_id(line.pricing.price_details.price) or "",
+            quantity=line.quantity or 1,
+            period_start=_moment(line.period.start),
+            period_end=_moment(line.period.end),
+            paid_at=_moment(paid_at) if paid_at is not None else None,
+            amount_paid=invoice.amount_paid,
+            payment_intents=await self._intents_of(invoice),
+        )
+
+    async def _line_of_period(self, invoice: stripe.Invoice) -> stripe.InvoiceLineItem | None:
+        """An invoice brings only its first ten lines along, and prorations stand before that of the period."""
+        line = next(filter(_pays_a_period, invoice.lines.data), None)
+        if line is not None or not invoice.lines.has_more:
+            return line
+        lines = await self._api.invoices.line_items.list_async(invoice.id, {"limit": PAGE})
+        async for line in lines.auto_paging_iter():
+            if _pays_a_period(line):
+                return line
+        return None
+
+    async def _intents_of(self, invoice: stripe.Invoice) -> tuple[str, ...]:
+        """What an invoice was paid by; in parts it may be more than the ten that it brings along."""
+        payments = invoice.payments
+        if payments is not None and payments.has_more:
+            payments = await self._api.invoice_payments.list_async({"invoice": invoice.id, "limit": PAGE})
+        if payments is None:
+            return ()
+        paid_by = [_id(payment.payment.payment_intent) async for payment in payments.auto_paging_iter()]
+        return tuple(intent for intent in paid_by if intent)
 
 
 @contextmanager
@@ -271,32 +318,6 @@ def _promise(metadata: Mapping[str, str]) -> Promise | None:
     if kind not in {"pack", "plan"} or not offer or not price_id or not _AMOUNT.fullmatch(amount):
         return None
     return Promise(kind, offer, price_id, int(amount))
-
-
-def _invoice(invoice: stripe.Invoice, at: datetime) -> InvoiceFact | None:
-    details = invoice.parent.subscription_details if invoice.parent else None
-    account_id = _metadata(details).get("account_id") if details else None
-    line = next((line for line in invoice.lines.data if _pays_a_period(line)), None)
-    if details is None or account_id is None or line is None:
-        return None
-    assert line.pricing is not None
-    assert line.pricing.price_details is not None
-    payments = invoice.payments.data if invoice.payments else []
-    paid_at = invoice.status_transitions.paid_at
-    return InvoiceFact(
-        object_id=invoice.id,
-        fetched_at=at,
-        account_id=account_id,
-        subscription_id=_id(details.subscription) or "",
-        status=invoice.status or "",
-        price_id=_id(line.pricing.price_details.price) or "",
-        quantity=line.quantity or 1,
-        period_start=_moment(line.period.start),
-        period_end=_moment(line.period.end),
-        paid_at=_moment(paid_at) if paid_at is not None else None,
-        amount_paid=invoice.amount_paid,
-        payment_intents=tuple(intent for payment in payments if (intent := _id(payment.payment.payment_intent))),
-    )
 
 
 def _pays_a_period(line: stripe.InvoiceLineItem) -> bool:

@@ -1,6 +1,10 @@
 """How calls travel to Stripe."""
 
 import asyncio
+from datetime import UTC, datetime
+
+import httpx2
+import pytest
 
 from billing.payments import stripe_api
 from billing.payments.errors import StripeUnavailableError
@@ -34,3 +38,38 @@ class TestConnections:
             await api.close()
 
         assert {type(answer) for answer in answers} == {StripeUnavailableError}
+
+
+class TestPages:
+    @pytest.fixture
+    async def invoice(self, customer, stripe):
+        """An invoice as Stripe tells it when it was paid in eleven parts; the twin charges one payment each."""
+        await stripe.pay(await customer.check_out(plan="basic"))
+        (known,) = (await stripe.get("/invoices"))["data"]
+        told = await stripe.get(f"/invoices/{known['id']}", **{"expand[0]": "payments"})
+        (payment,) = told["payments"]["data"]
+        parts = [
+            payment | {"id": f"inpay_{number}", "payment": payment["payment"] | {"payment_intent": f"pi_{number}"}}
+            for number in range(11)
+        ]
+        return told | {"payments": told["payments"] | {"data": parts, "has_more": False}}
+
+    async def test_an_invoice_that_was_paid_in_many_parts_names_all_of_them(self, invoice, billing, monkeypatch):
+        parts = invoice["payments"]["data"]
+
+        def answer(request):
+            if request.url.path.endswith("/invoice_payments"):
+                assert request.url.params["invoice"] == invoice["id"]
+                return httpx2.Response(200, json=invoice["payments"])
+            first = invoice["payments"] | {"data": parts[:10], "has_more": True}
+            return httpx2.Response(200, json=invoice | {"payments": first})
+
+        api = StripeApi.from_settings(billing.settings)
+        await api.close()
+        monkeypatch.setattr(api._http, "_http", httpx2.AsyncClient(transport=httpx2.MockTransport(answer)))
+        try:
+            fact = await api.invoice(invoice["id"], at=datetime.now(UTC))
+        finally:
+            await api.close()
+
+        assert fact.payment_intents == tuple(f"pi_{number}" for number in range(11))

@@ -118,6 +118,24 @@ class TestRenewal:
             ("pro", 4_000_000),
         ]
 
+    async def test_many_changes_of_plan_leave_the_period_on_a_later_page_of_the_invoice(
+        self, customer, stripe, gateway, told
+    ):
+        """An invoice brings ten of its lines along, and each change puts two before that of the period."""
+        await subscribe(customer, stripe, gateway)
+        (plan,) = (await stripe.get("/subscriptions"))["data"]
+        item = plan["items"]["data"][0]["id"]
+        for price in ("price_pro_monthly", "price_basic_monthly") * 3:
+            change = {"items[0][id]": item, "items[0][price]": price, "proration_behavior": "create_prorations"}
+            await stripe.post(f"/subscriptions/{plan['id']}", **change)
+        await stripe.advance(32)
+        invoice = (await stripe.get("/invoices"))["data"][0]
+        assert invoice["lines"]["has_more"] is True
+
+        await gateway.settle()
+
+        assert [granted.amount for granted in await told(CreditsGranted)] == [1_000_000, 1_000_000]
+
     async def test_a_period_that_is_over_when_billing_hears_of_it_expires_at_once(
         self, customer, stripe, billing, told, run_worker
     ):
