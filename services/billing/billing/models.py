@@ -217,8 +217,6 @@ quotes = Table(
     Column("valid_until", DateTime(timezone=True), nullable=False),
     CheckConstraint("price >= 0", name="quotes_price_not_negative"),
     CheckConstraint("valid_until > created_at", name="quotes_valid_for_a_while"),
-    # for the release before this one, which deletes by it; the next one drops it
-    Index("quotes_of_account", "account_id", "valid_until"),
 )
 
 # One row per cap, with what was used of it in its period; the measure ``balance`` is an alert at an amount instead.

@@ -92,6 +92,7 @@ stripe_events = Table(
     Column("received_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     *lease_columns(),
     lease_index("stripe_events"),
+    Index("stripe_events_by_age", "received_at"),
     one_of("source", ("webhook", "sweep"), name="stripe_events_source"),
     CheckConstraint("(outcome IS NULL) = (due_at IS NOT NULL)", name="stripe_events_due_until_done"),
 )
