@@ -3,7 +3,7 @@
 from kit.problems import Problem
 
 
-class StripeUnavailableError(Exception):
+class StripeUnavailableError(ConnectionError):
     """Stripe did not answer, or not now; the same request may be sent again under its idempotency key."""
 
 

@@ -5,6 +5,7 @@ import random
 from datetime import UTC, datetime
 
 import pytest
+import structlog
 from sqlalchemy import func, update
 
 from billing.payments.fulfilment import Fulfilment
@@ -271,6 +272,18 @@ class TestBadDays:
         await gateway.settle()
 
         assert await wallet_of(customer.account_id) == (PACK, 0)
+
+    @pytest.mark.parametrize(("fault", "traceback"), [("500", False), ("429", False), ("drop", False), ("quota", True)])
+    async def test_is_one_line_in_the_log_each_time_unless_somebody_has_to_mend_it(
+        self, paid, stripe, gateway, fault, traceback
+    ):
+        await stripe.fault(fault, "GET /v1/checkout/sessions")
+
+        with structlog.testing.capture_logs() as logs:
+            await gateway.settle()
+
+        (delayed,) = [entry for entry in logs if entry["event"] == "work.delayed"]
+        assert bool(delayed["exc_info"]) is traceback
 
     async def test_a_stripe_that_refuses_us_loses_no_payment(self, paid, stripe, gateway, customer, rows_of, wallet_of):
         """A revoked key, a permission that is missing: the payment is granted once somebody has mended it."""
