@@ -1,13 +1,10 @@
 """What must hold of the money at every moment, whatever process dies when."""
 
+from billing.reconcile import GRANTS, TRANSACTIONS, WALLETS, differing
 from kit.invariants import Invariant
 
 INVARIANTS = (
-    Invariant(
-        "transactions_sum_to_zero",
-        "The entries of every transaction sum to zero.",
-        "SELECT transaction_id, sum(amount) AS off_by FROM entries GROUP BY transaction_id HAVING sum(amount) <> 0",
-    ),
+    Invariant("transactions_sum_to_zero", "The entries of every transaction sum to zero.", differing(TRANSACTIONS)),
     Invariant(
         "ledger_sums_to_zero",
         "All entries together sum to zero.",
@@ -15,17 +12,8 @@ INVARIANTS = (
     ),
     Invariant(
         "wallets_equal_their_entries",
-        "What a wallet has available and held is the sum of its entries.",
-        """
-        SELECT w.account_id, w.available, w.held, l.available AS entries_available, l.held AS entries_held
-        FROM wallets w LEFT JOIN (
-            SELECT t.account_id,
-                   sum(e.amount) FILTER (WHERE e.account = 'customer.available') AS available,
-                   sum(e.amount) FILTER (WHERE e.account = 'customer.held') AS held
-            FROM transactions t JOIN entries e ON e.transaction_id = t.id GROUP BY t.account_id
-        ) l ON l.account_id = w.account_id
-        WHERE w.available <> coalesce(l.available, 0) OR w.held <> coalesce(l.held, 0)
-        """,
+        "What a wallet has available and held is the sum of its entries; what it owes, of those without a grant.",
+        differing(WALLETS),
     ),
     Invariant(
         "wallets_count_their_transactions",
@@ -51,14 +39,7 @@ INVARIANTS = (
     Invariant(
         "grants_equal_their_entries",
         "What remains of a grant, and what expired of it, are the sums of its entries.",
-        """
-        SELECT * FROM (
-            SELECT g.id, g.remaining, g.expired,
-                   coalesce(sum(e.amount) FILTER (WHERE e.account = 'customer.available'), 0) AS available,
-                   coalesce(sum(e.amount) FILTER (WHERE e.account = 'platform.expired'), 0) AS booked
-            FROM grants g LEFT JOIN entries e ON e.grant_id = g.id GROUP BY g.id
-        ) AS booked WHERE remaining <> available OR expired <> booked
-        """,
+        differing(GRANTS),
     ),
     Invariant(
         "clawbacks_follow_their_reversals",
@@ -67,18 +48,6 @@ INVARIANTS = (
         SELECT g.id, g.amount, g.clawed_back, coalesce(sum(r.asked), 0) AS asked
         FROM grants g LEFT JOIN reversals r ON r.grant_id = g.id
         GROUP BY g.id HAVING g.clawed_back <> least(g.amount, coalesce(sum(r.asked), 0))
-        """,
-    ),
-    Invariant(
-        "debts_equal_their_entries",
-        "What an account owes is the sum of its available entries that no grant stands behind.",
-        """
-        SELECT w.account_id, w.debt, l.owed FROM wallets w LEFT JOIN (
-            SELECT t.account_id, -sum(e.amount) AS owed
-            FROM transactions t JOIN entries e ON e.transaction_id = t.id
-            WHERE e.account = 'customer.available' AND e.grant_id IS NULL GROUP BY t.account_id
-        ) l ON l.account_id = w.account_id
-        WHERE w.debt <> coalesce(l.owed, 0)
         """,
     ),
     Invariant(

@@ -11,10 +11,11 @@ from sqlalchemy import text
 
 from billing import cli, monthly
 from billing.app import build
+from billing.invariants import INVARIANTS
 from billing.monthly import Month, Statements
 from billing.reconcile import reconcile
 from billing.settings import BillingSettings
-from kit import testing
+from kit import invariants, testing
 from kit.testing import records
 from shared.ids import new_id
 
@@ -287,6 +288,7 @@ class TestReconcile:
         async with billing.db.read() as session:
             (found,) = await reconcile(session)
         assert (found.name, found.account_id, found.kept, found.due) == (drift, account_id, kept, ledger)
+        assert await invariants.check(billing.db, INVARIANTS) != []
         parsed = parse("reconcile")
         assert await parsed.run(billing, parsed) == 1
         assert capsys.readouterr().out.startswith(f"{drift}: ")
@@ -301,3 +303,5 @@ class TestReconcile:
         async with billing.db.read() as session:
             (found,) = await reconcile(session)
         assert (found.name, found.subject, found.kept) == ("unbalanced_transaction", transaction["id"], 4)
+        violated = {violation.invariant.name for violation in await invariants.check(billing.db, INVARIANTS)}
+        assert violated == {"transactions_sum_to_zero", "ledger_sums_to_zero"}

@@ -102,8 +102,10 @@ class Fulfilment:
         return "granted" if fresh else "granted_before"
 
     async def _invoice(self, session: WriteSession, fact: InvoiceFact) -> str:
-        if not is_account_id(fact.account_id) or fact.status != "paid":
-            return "ignored" if fact.status == "paid" else "unpaid"
+        if fact.status != "paid":
+            return "unpaid"
+        if not is_account_id(fact.account_id):
+            return "ignored"
         plan = self._offers.plan_of_price(fact.price_id)
         if plan is None:
             raise UnknownPriceError(f"invoice {fact.object_id} was paid for {fact.price_id}, which is no plan")
