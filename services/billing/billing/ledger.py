@@ -105,14 +105,11 @@ class Book:
     async def open(cls, session: WriteSession, account_ids: Iterable[str]) -> Self:
         """Lock the wallets of these accounts, making those that are missing; ``opened`` names the new ones."""
         accounts = sorted(set(account_ids))
-        opened = (await session.execute(_OPEN, {"accounts": accounts})).scalars().all()
-        locked = await session.execute(
-            select(wallets)
-            .where(among(wallets.c.account_id, accounts))
-            .order_by(wallets.c.account_id)
-            .with_for_update()
-        )
-        book = cls((Wallet(*row) for row in locked), opened=opened)
+        opened: Sequence[str] = ()
+        if not (locked := await _lock(session, accounts)):
+            opened = (await session.execute(_OPEN, {"accounts": accounts})).scalars().all()
+            locked = await _lock(session, accounts)
+        book = cls(locked, opened=opened)
         spendable = (
             select(grants.c.account_id, grants.c.id, grants.c.remaining, grants.c.priority, grants.c.expires_at)
             .where(among(grants.c.account_id, accounts), grants.c.remaining > 0)
@@ -301,6 +298,17 @@ class Book:
                 "debts": [wallet.debt for wallet in changed],
             },
         )
+
+
+async def _lock(session: WriteSession, accounts: Sequence[str]) -> list[Wallet]:
+    """The wallets of these accounts, locked in id order, or none of them while one is missing.
+
+    Whoever has to make one holds none yet: two of whom each waits for a wallet that the other holds would stand still.
+    """
+    mine = among(wallets.c.account_id, accounts)
+    known = select(func.count()).where(mine).scalar_subquery()
+    query = select(wallets).where(mine, known == len(accounts)).order_by(wallets.c.account_id).with_for_update()
+    return [Wallet(*row) for row in await session.execute(query)]
 
 
 def input_hash(inputs: Mapping[str, Any]) -> bytes:

@@ -162,7 +162,7 @@ class TestCost:
                 costs.append(len(statements))
 
         assert costs == [costs[0], costs[1]] * 3
-        assert max(costs) <= 12
+        assert max(costs) <= 10
 
 
 class TestConcurrency:
