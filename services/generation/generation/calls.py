@@ -18,7 +18,7 @@ from sqlalchemy import Row, bindparam, func, insert, select, update
 from generation import closing, model_health, policy, runs, steps
 from generation.errors import ProviderError
 from generation.model_health import Pause
-from generation.models import RunState, StepState, attempts
+from generation.models import AttemptOutcome, RunState, StepState, attempts
 from generation.pictures import MEDIA_TYPE, Picture
 from generation.policy import Cancel, Defer, FallBack, GiveUp, Limits, Situation
 from generation.steps import Close, Delay, Item
@@ -297,7 +297,7 @@ def _record_made(session: WriteSession, known: _Known, made: Made, changes: _Cha
     if step is None:
         return  # its retention is over
     if made.number is not None:
-        changes.ended.append(_ended(made, "succeeded"))
+        changes.ended.append(_ended(made, AttemptOutcome.SUCCEEDED))
     in_time = step.state == StepState.PENDING
     if not in_time and (made.number is None or step.sha256 is not None):
         return
@@ -326,13 +326,13 @@ def _emit(session: WriteSession, step: Row[Any], made: Made, *, late: bool) -> N
     outbox.add(session, event, cause=step.causation_id, traceparent=step.traceparent)
 
 
-def _outcome(error: ProviderError, *, again: bool) -> str:
+def _outcome(error: ProviderError, *, again: bool) -> AttemptOutcome:
     if error.failure is FailureClass.OUTCOME_UNKNOWN:
-        return "unknown"
-    return "retryable" if again else "failed"
+        return AttemptOutcome.UNKNOWN
+    return AttemptOutcome.RETRYABLE if again else AttemptOutcome.FAILED
 
 
-def _ended(result: Result, outcome: str) -> dict[str, Any]:
+def _ended(result: Result, outcome: AttemptOutcome) -> dict[str, Any]:
     """The parameters of :data:`_END_ATTEMPT`."""
     told: dict[str, Any] = {"failure": None, "detail": None, "usage": None, "cost_usd": None}
     match result:

@@ -21,7 +21,7 @@ import structlog
 from sqlalchemy import Row, select, update
 
 from generation import steps as step_rows
-from generation.models import OPEN, Hold, Outcome, RunState, StepState, attempts, runs, steps
+from generation.models import OPEN, AttemptOutcome, Hold, Outcome, RunState, StepState, attempts, runs, steps
 from generation.wording import sentence
 from kit import outbox
 from kit.database import WriteSession
@@ -217,7 +217,7 @@ def _summary(call: Row[Any]) -> AttemptSummary:
         model=call.model,
         started_at=call.started_at,
         ended_at=call.ended_at,
-        outcome=call.outcome or "unknown",
+        outcome=call.outcome or AttemptOutcome.UNKNOWN,
         detail=sentence(call.failure, [call]) if call.failure else None,
         provider_request_id=call.provider_request_id,
         cost_usd=None if call.cost_usd is None else format(call.cost_usd, "f"),

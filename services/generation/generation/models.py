@@ -59,6 +59,13 @@ class StepState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class AttemptOutcome(StrEnum):
+    SUCCEEDED = "succeeded"
+    RETRYABLE = "retryable"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
 OPEN = (StepState.PENDING, StepState.PRODUCED)
 """A run ends when none of its steps is in one of these."""
 
@@ -129,12 +136,13 @@ attempts = Table(
     Column("model", Text, nullable=False),
     Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("ended_at", DateTime(timezone=True), nullable=True),
-    Column("outcome", Text, nullable=True),  # succeeded, retryable, failed, unknown; null while the call is open
+    Column("outcome", Text, nullable=True),  # null while the call is open
     Column("failure", Text, nullable=True),
     Column("detail", Text, nullable=True),  # in the provider's words, for operators alone
     Column("provider_request_id", Text, nullable=True),
     Column("usage", JSONB(none_as_null=True), nullable=True),
     Column("cost_usd", Numeric(12, 6), nullable=True),
+    one_of("outcome", AttemptOutcome, name="attempts_outcome"),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="attempts_ended_with_outcome"),
     Index("attempts_open", "step_id", unique=True, postgresql_where=text("ended_at IS NULL")),
 )
