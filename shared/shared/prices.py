@@ -2,7 +2,8 @@
 
 One credit is one US cent of list price and 1,000 milli-credits; every amount here is an integer in milli-credits, and
 a fraction of one is rounded up. Image and video prices are tables, not formulas. Old versions
-stay readable, because a job is settled by the version it was accepted under.
+stay readable, because a job is settled by the version it was accepted under. Articles, scripts, videos and storybooks
+have prices, and functions that apply them, before any service makes them: what will be sold is published early.
 """
 
 import hashlib

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -136,7 +137,7 @@ class System:
     async def sign_in_link(self, account_id: str) -> str:
         """A link that signs in to the page once, as the operator's command prints it."""
         async with operating.database(self.stack, "gateway") as db, db.write() as session:
-            ticket = await gateway.sessions.create_ticket(session, account_id=account_id)
+            ticket = await gateway.sessions.create_ticket(session, account_id=account_id, lifetime=timedelta(hours=1))
         return f"{self.url}/enter/{ticket}"
 
     def webhook_secret(self) -> str:

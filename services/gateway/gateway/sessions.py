@@ -20,8 +20,6 @@ from kit.database import ReadSession, WriteSession
 from kit.leases import now_plus
 
 COOKIE = "atelier_session"
-TICKET_LIFETIME = timedelta(hours=24)
-SESSION_LIFETIME = timedelta(days=30)
 _BYTES = 32
 
 
@@ -33,7 +31,7 @@ class SignedIn:
     principal: Principal
 
 
-async def create_ticket(session: WriteSession, *, account_id: str, lifetime: timedelta = TICKET_LIFETIME) -> str:
+async def create_ticket(session: WriteSession, *, account_id: str, lifetime: timedelta) -> str:
     """A ticket that signs in to this account once."""
     ticket = secrets.token_urlsafe(_BYTES)
     expires_at = now_plus(lifetime.total_seconds())
@@ -41,7 +39,7 @@ async def create_ticket(session: WriteSession, *, account_id: str, lifetime: tim
     return ticket
 
 
-async def redeem_ticket(session: WriteSession, *, ticket: str, lifetime: timedelta = SESSION_LIFETIME) -> str | None:
+async def redeem_ticket(session: WriteSession, *, ticket: str, lifetime: timedelta) -> str | None:
     """Use a ticket: the token of a new browser session, or None when the ticket is used, too old or not ours."""
     redeemed = await session.execute(
         update(tickets)
@@ -59,9 +57,9 @@ async def create_session(
     session: WriteSession,
     *,
     account_id: str,
+    lifetime: timedelta,
     api_key_id: str | None = None,
     scopes: Iterable[str] = SCOPES,
-    lifetime: timedelta = SESSION_LIFETIME,
 ) -> str:
     """Sign a browser in, by a key or without one, and note it; the token goes into its cookie."""
     token = secrets.token_urlsafe(_BYTES)
@@ -110,7 +108,7 @@ async def end_session(session: WriteSession, *, token: str) -> None:
     await session.execute(delete(browser_sessions).where(browser_sessions.c.hash == digest(token)))
 
 
-def set_cookie(response: Response, token: str, *, secure: bool, lifetime: timedelta = SESSION_LIFETIME) -> None:
+def set_cookie(response: Response, token: str, *, secure: bool, lifetime: timedelta) -> None:
     """Give the browser its session; ``secure`` everywhere but in development."""
     response.set_cookie(
         COOKIE,

@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx2
@@ -41,6 +41,9 @@ from .owner import Owner
 
 NOBODY = "http://127.0.0.1:9"
 """Where nothing listens."""
+
+LIFETIME = timedelta(days=1)
+"""Of tickets and sessions that are good."""
 
 BROWSER = {"Accept": "text/html,*/*", "Origin": "http://gateway.test"}
 

@@ -14,6 +14,8 @@ from kit.testing import emitted
 from shared.events import AccountRegistered, AccountSignedIn
 from shared.ids import new_id
 
+from .conftest import LIFETIME
+
 
 def bearer(key):
     return {"Authorization": f"Bearer {key}"}
@@ -241,7 +243,7 @@ class TestSessionsOfKeys:
 
     async def test_a_link_gives_every_scope_and_stands_by_itself(self, gateway, browser, account_id, enter, key_of):
         async with gateway.db.write() as session:
-            ticket = await create_ticket(session, account_id=account_id)
+            ticket = await create_ticket(session, account_id=account_id, lifetime=LIFETIME)
         await browser.get(f"/enter/{ticket}")
 
         made = (await browser.post("/v1/api-keys", json={"name": "a"})).json()
@@ -257,9 +259,9 @@ class TestSessions:
 
     async def sign_in(self, gateway, account_id):
         async with gateway.db.write() as session:
-            ticket = await create_ticket(session, account_id=account_id)
+            ticket = await create_ticket(session, account_id=account_id, lifetime=LIFETIME)
         async with gateway.db.write() as session:
-            token = await redeem_ticket(session, ticket=ticket)
+            token = await redeem_ticket(session, ticket=ticket, lifetime=LIFETIME)
         assert token is not None
         return ticket, token
 
@@ -270,14 +272,14 @@ class TestSessions:
             browser = await signed_in(session, token=token)
             assert browser is not None
             assert browser.account.id == account_id
-            assert await redeem_ticket(session, ticket=ticket) is None
-            assert await redeem_ticket(session, ticket="made up") is None
+            assert await redeem_ticket(session, ticket=ticket, lifetime=LIFETIME) is None
+            assert await redeem_ticket(session, ticket="made up", lifetime=LIFETIME) is None
 
     async def test_an_old_ticket_is_none(self, gateway, account_id):
         async with gateway.db.write() as session:
             ticket = await create_ticket(session, account_id=account_id, lifetime=timedelta(seconds=-1))
         async with gateway.db.write() as session:
-            assert await redeem_ticket(session, ticket=ticket) is None
+            assert await redeem_ticket(session, ticket=ticket, lifetime=LIFETIME) is None
 
     async def test_tokens_are_kept_as_hashes(self, gateway, account_id, rows_of):
         ticket, token = await self.sign_in(gateway, account_id)
@@ -329,7 +331,7 @@ class TestSigningIn:
 
     async def test_a_link_signs_in_and_is_told_once(self, gateway, customer, sign_ins):
         async with gateway.db.write() as session:
-            ticket = await create_ticket(session, account_id=customer.account_id)
+            ticket = await create_ticket(session, account_id=customer.account_id, lifetime=LIFETIME)
         assert await sign_ins() == []
 
         for _ in range(2):
@@ -347,7 +349,7 @@ class TestSigningIn:
     async def test_signing_in_again_and_again_is_told_once_an_hour(self, gateway, customer, sign_ins):
         async def sign_in():
             async with gateway.db.write() as session:
-                await create_session(session, account_id=customer.account_id)
+                await create_session(session, account_id=customer.account_id, lifetime=LIFETIME)
 
         for _ in range(3):
             await sign_in()
@@ -368,7 +370,7 @@ class TestSigningIn:
     async def test_a_session_that_was_not_opened_is_not_told(self, gateway, customer, sign_ins):
         async def open_and_break_off():
             async with gateway.db.write() as session:
-                await create_session(session, account_id=customer.account_id)
+                await create_session(session, account_id=customer.account_id, lifetime=LIFETIME)
                 raise ConnectionAbortedError
 
         with pytest.raises(ConnectionAbortedError):

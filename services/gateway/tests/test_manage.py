@@ -12,6 +12,8 @@ from gateway.models import api_keys
 from gateway.sessions import create_session
 from kit.tables import idempotency_keys
 
+from .conftest import LIFETIME
+
 
 def bearer(key):
     return {"Authorization": f"Bearer {key}"}
@@ -108,7 +110,9 @@ class TestMigration:
                 session, account_id=account_id, name="child", scopes=["read", "write"], made_by=first.id
             )
             for key_id in (None, first.id, child.row.id):
-                await create_session(session, account_id=account_id, api_key_id=key_id, scopes=["read", "write"])
+                await create_session(
+                    session, account_id=account_id, api_key_id=key_id, scopes=["read", "write"], lifetime=LIFETIME
+                )
 
         await migrate()
 

@@ -19,6 +19,8 @@ from kit.testing import emitted, records
 from shared.events import AccountRegistered, AccountSignedIn
 from shared.ids import new_id
 
+from .conftest import LIFETIME
+
 WIRING = [
     "public_url",
     "identity_private_key",
@@ -111,7 +113,7 @@ class TestCommands:
         base, _, ticket = output.strip().rpartition("/")
         assert base == "http://gateway.test/enter"
         async with gateway.db.write() as session:
-            assert await redeem_ticket(session, ticket=ticket)
+            assert await redeem_ticket(session, ticket=ticket, lifetime=LIFETIME)
 
     @pytest.mark.parametrize("command", [("keys", "create", "--name", "a"), ("keys", "list"), ("sign-in-link",)])
     async def test_an_unknown_account_is_one_clear_line(self, run, command):

@@ -17,10 +17,12 @@ from kit import testing
 from kit.service import Service
 from shared.ids import new_id, uuid7
 
+from .conftest import LIFETIME
+
 
 async def ticket_for(gateway: Service, account_id: str) -> str:
     async with gateway.db.write() as session:
-        return await create_ticket(session, account_id=account_id)
+        return await create_ticket(session, account_id=account_id, lifetime=LIFETIME)
 
 
 async def finish(gateway: Service, make: Any, account_id: str, job_id: str) -> None:

@@ -3,7 +3,6 @@
 One light, one palette and one random generator belong to a canvas, so all that is drawn on it agrees.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -212,10 +211,6 @@ def to_image(color: Color | Field, alpha: Field | None = None) -> skia.Image:
     pixels[..., :3] = np.clip(np.asarray(color, np.float32) * 255 + 0.5, 0, 255)
     pixels[..., 3] = 255 if alpha is None else np.clip(alpha * 255 + 0.5, 0, 255)
     return skia.Image.fromarray(pixels, colorType=skia.kRGBA_8888_ColorType)
-
-
-def arc_point(centre: Point, angle: float, distance: float) -> Point:
-    return centre[0] + math.cos(angle) * distance, centre[1] + math.sin(angle) * distance
 
 
 def _packed(colors: Sequence[Color], alphas: Sequence[float] | None) -> list[int]:

@@ -1,7 +1,5 @@
 """Things that scenes share: boats, a lighthouse, balloons, a cabin, birds, fireflies, mushrooms, the aurora."""
 
-import math
-
 import numpy as np
 import skia
 
@@ -305,11 +303,3 @@ def rocket(art: Canvas, x: float, y: float, size: float, *, tilt: float = 20) ->
         art.soft(
             rounded(x - size * 0.15, y + size * 0.33, x + size * 0.15, y + size * 0.4, size * 0.02), from_hex("5b6486")
         )
-
-
-def star(at: tuple[float, float], radius: float) -> skia.Path:
-    points = []
-    for corner in range(10):
-        angle, reach = -math.pi / 2 + corner * math.pi / 5, radius if corner % 2 == 0 else radius * 0.42
-        points.append((at[0] + math.cos(angle) * reach, at[1] + math.sin(angle) * reach))
-    return polygon(points)
