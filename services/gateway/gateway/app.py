@@ -100,9 +100,9 @@ def build(settings: GatewaySettings) -> Service:
             passthrough.make_router(others, client),
             webhook_routes.make_router(settings.stripe_secrets),
             docs.make_router(PublicApi(others, client)),
-            page_routes.make_router(pages),
+            page_routes.make_router(db, pages),
             credits_page.make_router(db, pages, Till(client, others[0])),
-            welcome.make_router(settings, pages, authenticator),
+            welcome.make_router(settings, db, pages, authenticator),
             bundle.make_router(),
         ),
         subscriptions=(

@@ -10,12 +10,14 @@ from kit.http import ReadDep, WriteDep
 POOL_SIZE = 2
 PLACES = 3
 SESSIONS = {annotation.__metadata__[0].dependency for annotation in (ReadDep, WriteDep)}
+OPENS_ITS_OWN = {"/enter"}
+"""Takes a body and opens its session itself."""
 
 
 def routes_of(service):
-    """Every route that asks for a session, with its dependencies in the order in which they are solved."""
+    """Every route, with its dependencies in the order in which they are solved."""
     routes = [route for route in iter_route_contexts(service.create_app().routes) if hasattr(route, "dependant")]
-    return [(route, calls) for route in routes if SESSIONS & set(calls := flat(route.dependant))]
+    return [(route, flat(route.dependant)) for route in routes]
 
 
 def flat(dependant):
@@ -57,7 +59,9 @@ async def announce(live):
 
 async def test_whose_body_does_not_come_keeps_nobody_out(gateway, live, announce):
     waited = set()
-    for route, _ in routes_of(gateway):
+    for route, calls in routes_of(gateway):
+        if not SESSIONS & set(calls) and route.path not in OPENS_ITS_OWN:
+            continue
         path = route.path_format.replace("{", "").replace("}", "")
         for method in route.methods:
             asked = [announce(method, path, "application/json") for _ in range(PLACES)]
@@ -71,7 +75,7 @@ async def test_whose_body_does_not_come_keeps_nobody_out(gateway, live, announce
 
 async def test_a_session_comes_behind_everything_else_that_a_route_needs(gateway):
     """What stands behind it may wait for a body, or look a key up, which takes a place of its own."""
-    routes = routes_of(gateway)
+    routes = [(route, calls) for route, calls in routes_of(gateway) if SESSIONS & set(calls)]
 
-    assert len(routes) > 10
+    assert len(routes) >= 10
     assert [route.path for route, calls in routes if calls[-1] not in SESSIONS] == []

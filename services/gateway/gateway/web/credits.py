@@ -7,12 +7,12 @@ from datetime import datetime
 from fastapi import APIRouter, Request, Response
 
 from gateway.auth import OpenToAll
-from gateway.keys import digest
-from gateway.sessions import COOKIE, signed_in
+from gateway.sessions import COOKIE
 from gateway.web import wording
 from gateway.web.pages import Pages
 from gateway.web.reading import balance_of
 from gateway.web.till import Movement, Purse, Till
+from gateway.web.visitors import visitor
 from gateway.web.welcome import welcome
 from kit.database import Database
 
@@ -36,29 +36,24 @@ def make_router(db: Database, pages: Pages, till: Till) -> APIRouter:
 
     @router.get(PAGE)
     async def show_credits(request: Request) -> Response:
-        token = request.cookies.get(COOKIE)
-        if token is None and request.headers.get("Sec-Fetch-Site") == "cross-site":
+        if COOKIE not in request.cookies and request.headers.get("Sec-Fetch-Site") == "cross-site":
             # back from the payment provider, without the strict cookie: a navigation of our own brings it along
             return pages.render("entered.html", to=PAGE)
-        browser = balance = None
-        if token is not None:
-            async with db.place(of=digest(token).hex()), db.read() as session:
-                browser = await signed_in(session, token=token)
-                if browser is not None:
-                    balance = await balance_of(session, account_id=browser.account.id)
-        if browser is None:
-            return welcome(pages, return_to=PAGE)
-        purse = await till.look(browser.principal)
+        async with visitor(db, request) as who:
+            if who is None:
+                return welcome(pages, return_to=PAGE)
+            balance = await balance_of(who.session, account_id=who.account.id)
+        purse = await till.look(who.principal)
         return pages.render(
             "credits.html",
-            account=browser.account,
+            account=who.account,
             balance=purse.wallet or balance,
             next_expiry=purse.wallet.next_expiry if purse.wallet else None,
             purse=purse,
             rows=_rows(purse.movements),
             trouble=_trouble(purse),
             has_bought=_has_bought(purse),
-            may_manage="manage" in browser.principal.scopes,
+            may_manage="manage" in who.principal.scopes,
         )
 
     return router

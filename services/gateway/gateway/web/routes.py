@@ -6,18 +6,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from gateway import journal, timeline
-from gateway.accounts import Account
 from gateway.auth import OpenToAll
 from gateway.jobs import get_job, is_complete, list_jobs
 from gateway.retention import KEEP_JOURNAL
-from gateway.sessions import COOKIE, signed_in
 from gateway.web import lanes, wording
 from gateway.web.pages import Pages
 from gateway.web.reading import balance_of, view_of
 from gateway.web.story import narrate
+from gateway.web.visitors import visitor
 from gateway.web.welcome import welcome
-from kit.database import ReadSession
-from kit.http import ReadDep
+from kit.database import Database
 from kit.pagination import decode_cursor, page
 from shared.ids import JobId
 from shared.jobs import ImageInput
@@ -41,20 +39,24 @@ IDEAS = (
 )
 
 
-def make_router(pages: Pages) -> APIRouter:
+def make_router(db: Database, pages: Pages) -> APIRouter:
     """The routes of the page; none of them is part of the public API."""
     router = APIRouter(include_in_schema=False, dependencies=[OpenToAll])
 
     @router.get("/")
-    async def show_studio(request: Request, session: ReadDep) -> Response:
-        account = await _account_of(request, session)
-        if account is None:
-            return welcome(pages)
-        rows = await list_jobs(session, account_id=account.id, status=None, kind=None, before=None, limit=RECENT_JOBS)
+    async def show_studio(request: Request) -> Response:
+        async with visitor(db, request) as who:
+            if who is None:
+                return welcome(pages)
+            account_id = who.account.id
+            rows = await list_jobs(
+                who.session, account_id=account_id, status=None, kind=None, before=None, limit=RECENT_JOBS
+            )
+            balance = await balance_of(who.session, account_id=account_id)
         return pages.render(
             "studio.html",
-            account=account,
-            balance=await balance_of(session, account_id=account.id),
+            account=who.account,
+            balance=balance,
             jobs=[view_of(row) for row in rows],
             composer=_composer(),
             steps=STEPS,
@@ -64,19 +66,21 @@ def make_router(pages: Pages) -> APIRouter:
         )
 
     @router.get("/jobs")
-    async def show_jobs(request: Request, session: ReadDep, after: AfterQuery = None) -> Response:
-        account = await _account_of(request, session)
-        if account is None:
-            return welcome(pages, return_to=request.url.path)
-        before = decode_cursor(after, str)
-        rows = await list_jobs(
-            session, account_id=account.id, status=None, kind=None, before=before, limit=LISTED_JOBS + 1
-        )
+    async def show_jobs(request: Request, after: AfterQuery = None) -> Response:
+        async with visitor(db, request) as who:
+            if who is None:
+                return welcome(pages, return_to=request.url.path)
+            account_id = who.account.id
+            before = decode_cursor(after, str)
+            rows = await list_jobs(
+                who.session, account_id=account_id, status=None, kind=None, before=before, limit=LISTED_JOBS + 1
+            )
+            balance = await balance_of(who.session, account_id=account_id)
         listed = page([view_of(row) for row in rows], LISTED_JOBS, position=lambda job: job.id)
         return pages.render(
             "jobs.html",
-            account=account,
-            balance=await balance_of(session, account_id=account.id),
+            account=who.account,
+            balance=balance,
             jobs=listed.data,
             next_cursor=listed.next_cursor,
             is_later=before is not None,
@@ -84,17 +88,20 @@ def make_router(pages: Pages) -> APIRouter:
         )
 
     @router.get("/jobs/{job_id}")
-    async def show_job(job_id: JobId, request: Request, session: ReadDep) -> Response:
-        account = await _account_of(request, session)
-        if account is None:
-            return welcome(pages, return_to=request.url.path)
-        row = await get_job(session, account_id=account.id, job_id=job_id)
+    async def show_job(job_id: JobId, request: Request) -> Response:
+        async with visitor(db, request) as who:
+            if who is None:
+                return welcome(pages, return_to=request.url.path)
+            account_id = who.account.id
+            row = await get_job(who.session, account_id=account_id, job_id=job_id)
+            events = await journal.read(who.session, job_id=job_id)
+            balance = await balance_of(who.session, account_id=account_id)
         job = view_of(row)
-        story = narrate(timeline.tell(job, await journal.read(session, job_id=job_id)))
+        story = narrate(timeline.tell(job, events))
         return pages.render(
             "job.html",
-            account=account,
-            balance=await balance_of(session, account_id=account.id),
+            account=who.account,
+            balance=balance,
             job=job,
             story=story,
             live=not is_complete(row),
@@ -106,12 +113,6 @@ def make_router(pages: Pages) -> APIRouter:
         )
 
     return router
-
-
-async def _account_of(request: Request, session: ReadSession) -> Account | None:
-    token = request.cookies.get(COOKIE)
-    browser = await signed_in(session, token=token) if token else None
-    return None if browser is None else browser.account
 
 
 def _composer() -> dict[str, object]:

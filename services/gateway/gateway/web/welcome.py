@@ -11,7 +11,6 @@ from gateway.auth import Authenticator, OpenToAll, is_same_origin
 from gateway.bodies import RawBody
 from gateway.errors import foreign_origin
 from gateway.keys import WORKING_SCOPES
-from gateway.principals import Principal
 from gateway.sessions import (
     COOKIE,
     clear_cookie,
@@ -23,8 +22,8 @@ from gateway.sessions import (
 )
 from gateway.settings import GatewaySettings
 from gateway.web.pages import Pages
-from kit.database import after_commit
-from kit.http import WriteDep
+from gateway.web.visitors import turn_of
+from kit.database import Database, after_commit
 
 SEE_OTHER = 303
 OWN_PAGE = re.compile(r"/jobs(/job_[0-9A-Z]{26})?|/credits")
@@ -60,42 +59,37 @@ FormDep = Annotated[dict[str, str], Depends(_form)]
 """The fields of a form of our own page."""
 
 
-def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenticator) -> APIRouter:
+def make_router(settings: GatewaySettings, db: Database, pages: Pages, authenticator: Authenticator) -> APIRouter:
     """The routes by which a browser comes in and leaves."""
     router = APIRouter(include_in_schema=False, dependencies=[OpenToAll])
     lifetime = settings.session_lifetime
     secure = settings.environment != "development"
 
-    async def find_caller(form: FormDep) -> Principal | None:
-        return await authenticator.by_key(form.get("api_key", "").strip())
-
     @router.post("/enter")
-    async def enter_with_key(
-        request: Request,
-        form: FormDep,
-        caller: Annotated[Principal | None, Depends(find_caller)],
-        session: WriteDep,
-    ) -> Response:
+    async def enter_with_key(request: Request, form: FormDep) -> Response:
         return_to = form.get("next", "")
+        caller = await authenticator.by_key(form.get("api_key", "").strip())
         if caller is None:
             return welcome(pages, return_to=return_to, error=UNKNOWN_KEY, status=401)
         authenticator.limit_account(request, caller)
         if not caller.scopes.issuperset(WORKING_SCOPES):
             return welcome(pages, return_to=return_to, error=LESSER_KEY, status=403)
+        async with db.place(of=caller.account_id), db.write() as session:
+            token = await create_session(
+                session,
+                account_id=caller.account_id,
+                api_key_id=caller.api_key_id,
+                scopes=caller.scopes,
+                lifetime=lifetime,
+            )
         response = RedirectResponse(return_to if OWN_PAGE.fullmatch(return_to) else "/", SEE_OTHER)
-        token = await create_session(
-            session,
-            account_id=caller.account_id,
-            api_key_id=caller.api_key_id,
-            scopes=caller.scopes,
-            lifetime=lifetime,
-        )
         set_cookie(response, token, secure=secure, lifetime=lifetime)
         return response
 
     @router.get("/enter/{ticket}")
-    async def enter_with_link(ticket: str, request: Request, session: WriteDep) -> Response:
-        token = await redeem_ticket(session, ticket=ticket, lifetime=lifetime)
+    async def enter_with_link(ticket: str, request: Request) -> Response:
+        async with db.place(of=turn_of(ticket)), db.write() as session:
+            token = await redeem_ticket(session, ticket=ticket, lifetime=lifetime)
         if token is None:
             return welcome(pages, error=USED_LINK, status=410)
         response: Response = RedirectResponse("/", SEE_OTHER)
@@ -106,10 +100,11 @@ def make_router(settings: GatewaySettings, pages: Pages, authenticator: Authenti
         return response
 
     @router.post("/sign-out", dependencies=[FromOwnPage])
-    async def sign_out(request: Request, session: WriteDep) -> Response:
+    async def sign_out(request: Request) -> Response:
         if token := request.cookies.get(COOKIE):
-            await end_session(session, token=token)
-            after_commit(session, lambda: authenticator.forget(session_actor(token)))
+            async with db.place(of=turn_of(token)), db.write() as session:
+                await end_session(session, token=token)
+                after_commit(session, lambda: authenticator.forget(session_actor(token)))
         response = RedirectResponse("/", SEE_OTHER)
         clear_cookie(response, secure=secure)
         return response
