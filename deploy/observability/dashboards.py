@@ -84,8 +84,12 @@ DASHBOARDS: dict[str, tuple[str, list[Panel]]] = {
                 "Answers with an error",
                 "reqps",
                 {
-                    "{{service}} {{status}}": rate('atelier_http_requests_total{status=~"5.."}', "service, status"),
+                    "{{service}} {{status}}": rate(
+                        'atelier_http_requests_total{status=~"5..",excuse=""}', "service, status"
+                    ),
+                    "{{service}} busy": rate('atelier_http_requests_total{excuse="busy"}', "service"),
                 },
+                "500 and above; busy: refused under load. What gateway passes on counts where it was answered.",
             ),
             Panel(
                 "Pictures kept and refused",

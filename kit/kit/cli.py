@@ -12,6 +12,7 @@ from typing import Any
 
 import structlog
 from aiokafka.errors import KafkaError
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from kit import dead_letters, invariants, logs, migrations, outbox, rewind, topics, tracing
@@ -314,6 +315,19 @@ def _minutes(value: str) -> timedelta:
 
 def _show(value: Any) -> str:
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def id_of(kind: Any, told: str) -> Callable[[str], str]:
+    """The ``type`` of an argument that is an id, such as ``id_of(AccountId, "an account (acc_...)")``."""
+    ids = TypeAdapter[str](kind)
+
+    def check(value: str) -> str:
+        try:
+            return ids.validate_python(value)
+        except ValidationError:
+            raise argparse.ArgumentTypeError(f"{value!r} is not the id of {told}") from None
+
+    return check
 
 
 def migrations_folder(module_file: str) -> Path:

@@ -125,5 +125,6 @@ class RequestMiddleware:
         route = problems.route_of(scope)
         if route in QUIET:
             return
-        metrics.HTTP_REQUESTS.labels(self._service, scope["method"], route, status).inc()
+        excuse = scope["state"].get("excuse", "") if status >= 500 else ""
+        metrics.HTTP_REQUESTS.labels(self._service, scope["method"], route, status, excuse).inc()
         metrics.HTTP_SECONDS.labels(self._service, route).observe(seconds)

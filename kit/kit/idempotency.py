@@ -9,8 +9,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Header
+from pydantic import BaseModel
 from sqlalchemy import select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
@@ -21,6 +23,14 @@ from kit.tables import idempotency_keys as table
 MAX_KEY_LENGTH = 255
 KEY_FORM = r"^[!-~]([ -~]*[!-~])?$"
 """Printable ASCII without spaces around it, as a header carries it unharmed."""
+
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Sent again with the same key and body, a request has one effect and one answer, for 7 days.",
+    ),
+]
 
 _CLAIM = text(
     "INSERT INTO idempotency_keys (scope, key, input_hash, response)"
@@ -39,11 +49,22 @@ class Fingerprint:
     input_hash: bytes
 
 
-def fingerprint(*, account_id: str, operation: str, key: str, body: Any) -> Fingerprint:
-    """The fingerprint of a request. Raises Problem 422 when the key is empty or too long."""
-    if len(key) > MAX_KEY_LENGTH or not re.fullmatch(KEY_FORM, key):
+def check_key(key: str | None) -> None:
+    """Raise Problem 422 when there is a key that cannot be one."""
+    if key is not None and (len(key) > MAX_KEY_LENGTH or not re.fullmatch(KEY_FORM, key)):
         detail = f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} printable ASCII characters."
         raise Problem(422, "invalid_idempotency_key", detail)
+
+
+def use_of(
+    key: str | None, *, account_id: str, operation: str, body: bytes | BaseModel | Mapping[str, Any]
+) -> Fingerprint | None:
+    """The use that a request makes of its key, if it has one. Raises Problem 422 when the key cannot be one."""
+    check_key(key)
+    if key is None:
+        return None
+    if isinstance(body, BaseModel):
+        body = body.model_dump(mode="json")
     canonical = body if isinstance(body, bytes) else json.dumps(body, sort_keys=True, default=str).encode()
     return Fingerprint(f"{account_id}:{operation}", key, hashlib.sha256(canonical).digest())
 
@@ -107,15 +128,10 @@ async def find(session: ReadSession | WriteSession, use: Fingerprint) -> dict[st
     row = (await session.execute(query)).one_or_none()
     if row is None:
         return None
-    check_same_input(use, row.input_hash)
+    if bytes(row.input_hash) != use.input_hash:
+        raise conflict()
     response: dict[str, Any] = row.response
     return response
-
-
-def check_same_input(use: Fingerprint, stored_hash: bytes) -> None:
-    """Raise Problem 409 when the key was used with another input."""
-    if bytes(stored_hash) != use.input_hash:
-        raise conflict()
 
 
 def conflict() -> Problem:

@@ -48,7 +48,12 @@ COALESCED = Histogram(
 DEPENDENCY_UP = Gauge(
     "atelier_dependency_up", "1 while a server answers that a service can do without.", ["service", "dependency"]
 )
-HTTP_REQUESTS = Counter("atelier_http_requests_total", "HTTP requests.", ["service", "method", "route", "status"])
+HTTP_REQUESTS = Counter(
+    "atelier_http_requests_total",
+    "HTTP requests; an error of 500 and above is no fault of the service with the excuse busy (refused under load),"
+    " unset (the operator has not set it up) or owner (another service's answer, which counts it too).",
+    ["service", "method", "route", "status", "excuse"],
+)
 HTTP_SECONDS = Histogram(
     "atelier_http_seconds",
     "Time until the answer to an HTTP request begins.",

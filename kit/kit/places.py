@@ -6,6 +6,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 
+class NoPlaceError(TimeoutError):
+    """None came in time: more is asked for than can be done."""
+
+
 class Turns:
     """``most`` of one name may be under way in this process; one more raises what ``refuse(most)`` returns."""
 
@@ -47,13 +51,16 @@ class Places:
 
     @asynccontextmanager
     async def place(self, name: str, *, patience: float) -> AsyncIterator[None]:
-        """A place for as long as the block runs. Raises TimeoutError when none comes within ``patience`` seconds."""
+        """A place for as long as the block runs. Raises NoPlaceError when none comes within ``patience`` seconds."""
         given = asyncio.get_running_loop().create_future()
         self._lines.setdefault(name, deque()).append(given)
         self._serve()
         try:
-            async with asyncio.timeout(patience):
-                await given
+            try:
+                async with asyncio.timeout(patience):
+                    await given
+            except TimeoutError as error:
+                raise NoPlaceError(f"no place within {patience:g} s") from error
             yield
         finally:
             if given.cancelled():

@@ -13,10 +13,12 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from kit.database import is_transient
+from kit.places import NoPlaceError
 
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+COME_AGAIN = {"Retry-After": "2"}
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CODES = {
     400: "bad_request",
@@ -29,19 +31,33 @@ CODES = {
     422: "invalid_request",
     429: "rate_limited",
 }
+Responses = dict[int | str, dict[str, Any]]
+"""What a route answers besides its model, for its description."""
 
 
 class Problem(Exception):  # noqa: N818 - the term of RFC 9457
-    """An error that the caller is told. ``extra`` members stand beside the standard ones."""
+    """An error that the caller is told. ``extra`` members stand beside the standard ones.
+
+    ``excuse`` tells metrics why an error of 500 and above is no fault of the service: ``busy``, it has too much to do;
+    ``unset``, its operator has not set up what was asked for.
+    """
 
     def __init__(
-        self, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **extra: Any
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: dict[str, str] | None = None,
+        excuse: str = "",
+        **extra: Any,
     ) -> None:
         super().__init__(detail)
         self.status = status
         self.code = code
         self.detail = detail
         self.headers = headers or {}
+        self.excuse = excuse
         self.extra = extra
 
 
@@ -52,6 +68,7 @@ def route_of(scope: Scope) -> str:
 
 def response(request: Request, problem: Problem) -> JSONResponse:
     """The HTTP response of a problem."""
+    request.state.excuse = problem.excuse
     body = {
         "type": f"urn:atelier:problem:{problem.code}",
         "title": problem.code.replace("_", " ").capitalize(),
@@ -111,7 +128,8 @@ async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     if is_transient(error):
         log.warning("request.delayed", route=route_of(request.scope), reason=repr(error))
         detail = "A server this request needs is away. Nothing was lost; try again shortly."
-        return response(request, Problem(503, "temporarily_unavailable", detail, headers={"Retry-After": "2"}))
+        excuse = "busy" if isinstance(error, NoPlaceError) else ""
+        return response(request, Problem(503, "temporarily_unavailable", detail, headers=COME_AGAIN, excuse=excuse))
     log.error("request.failed", route=route_of(request.scope), exc_info=error)
     return response(request, Problem(500, "internal_error", "Something went wrong on our side; it has been logged."))
 
@@ -130,3 +148,19 @@ def invalid(errors: Sequence[Any]) -> Problem:
     ]
     summary = "; ".join(f"{fault['field'] or 'body'}: {fault['message']}" for fault in faults)
     return Problem(422, "invalid_request", summary, errors=faults)
+
+
+def insufficient_scope(needed: str) -> Problem:
+    """403: the credentials may not do this."""
+    return Problem(403, "insufficient_scope", f"This API key lacks the scope {needed!r}.", needed=needed)
+
+
+def too_many_uploads(most: int) -> Problem:
+    """429: so many long bodies of the account are on their way."""
+    detail = f"{most} uploads of your account are on their way; send the next one when one of them is answered."
+    return Problem(429, "too_many_uploads", detail, headers=COME_AGAIN)
+
+
+def upload_stalled() -> Problem:
+    """408: no more of a long body came. The connection is of no use for another request."""
+    return Problem(408, "upload_stalled", "The upload stood still; send it again.", headers={"Connection": "close"})

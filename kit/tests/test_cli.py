@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from argparse import ArgumentTypeError
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from kit import cli, outbox
 from kit.service import Service
 from kit.testing import Stack, emitted, eventually, records
+from shared.ids import JobId, new_id
 from toy.app import ToySettings, build
 from toy.events import MarkErased, MarkMade
 from toy.process import environment
@@ -38,6 +40,17 @@ def run(toy: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         return code, printed.out.strip(), printed.err.strip()
 
     return run
+
+
+class TestIds:
+    def test_an_argument_is_an_id_of_its_kind(self) -> None:
+        check = cli.id_of(JobId, "a job (job_...)")
+        identifier = new_id("job")
+
+        assert check(identifier) == identifier
+        for other in (new_id("acc"), "job_", f"{identifier}\n"):
+            with pytest.raises(ArgumentTypeError, match=r"is not the id of a job \(job_\.\.\.\)$"):
+                check(other)
 
 
 class TestConfiguration:

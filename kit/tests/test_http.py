@@ -19,6 +19,7 @@ from starlette.types import Message
 
 from kit import http, testing, tracing
 from kit.http import MAX_BODY_BYTES
+from kit.places import Places
 from kit.problems import MEDIA_TYPE, Problem
 from kit.service import Service
 from kit.testing import emitted
@@ -57,6 +58,15 @@ def app() -> FastAPI:
     async def away() -> None:
         raise ConnectionRefusedError("10.0.0.5:5432")
 
+    @app.get("/full")
+    async def full() -> None:
+        async with Places(0).place("a", patience=0.0):
+            pass
+
+    @app.get("/busy")
+    async def busy() -> None:
+        raise Problem(503, "busy", "Come again.", excuse="busy")
+
     return app
 
 
@@ -78,8 +88,8 @@ def problem_of(answer: httpx2.Response) -> dict[str, Any]:
     return body
 
 
-def requests(route: str, status: int) -> float:
-    labels = {"service": "edge", "method": "GET", "route": route, "status": str(status)}
+def requests(route: str, status: int, *, excuse: str = "") -> float:
+    labels = {"service": "edge", "method": "GET", "route": route, "status": str(status), "excuse": excuse}
     return REGISTRY.get_sample_value("atelier_http_requests_total", labels) or 0.0
 
 
@@ -246,6 +256,18 @@ class TestProblems:
         assert answer.headers["retry-after"] == "2"
         assert "10.0.0.5" not in answer.text
         assert requests("/away", 503) - before == 1
+
+    @pytest.mark.parametrize(("path", "code"), [("/full", "temporarily_unavailable"), ("/busy", "busy")])
+    async def test_a_refusal_under_load_is_not_counted_as_a_fault(
+        self, client: httpx2.AsyncClient, path: str, code: str
+    ) -> None:
+        faults, refusals = requests(path, 503), requests(path, 503, excuse="busy")
+        answer = await client.get(path)
+
+        assert (answer.status_code, problem_of(answer)["code"]) == (503, code)
+        assert "excuse" not in answer.json()
+        assert requests(path, 503, excuse="busy") - refusals == 1
+        assert requests(path, 503) == faults
 
 
 class TestTransactions:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text, update
 
 from kit import idempotency
-from kit.idempotency import Fingerprint, fingerprint
+from kit.idempotency import Fingerprint
 from kit.problems import Problem
 from kit.retention import Retention, kernel_rules
 from kit.service import Service
@@ -18,8 +18,10 @@ from kit.tables import idempotency_keys
 from toy.reading import counts
 
 
-def use_of(body: Any, *, key: str = "key-1", account: str = "acc_1") -> Fingerprint:
-    return fingerprint(account_id=account, operation="count", key=key, body=body)
+def use_of(body: Any, *, key: str = "key-1", account: str = "acc_1", operation: str = "count") -> Fingerprint:
+    use = idempotency.use_of(key, account_id=account, operation=operation, body=body)
+    assert use is not None
+    return use
 
 
 async def count(toy: Service, use: Fingerprint, answer: str) -> Any:
@@ -56,7 +58,7 @@ class TestReplay:
         uses = [
             use_of({}, account="acc_1"),
             use_of({}, account="acc_2"),
-            fingerprint(account_id="acc_1", operation="other", key="key-1", body={}),
+            use_of({}, operation="other"),
         ]
 
         assert [await count(toy, use, f"{number}") for number, use in enumerate(uses)] == ["0", "1", "2"]
@@ -102,6 +104,9 @@ class TestKeys:
         with pytest.raises(Problem) as caught:
             use_of({}, key=key)
         assert (caught.value.status, caught.value.code) == (422, "invalid_idempotency_key")
+
+    def test_a_request_may_come_without_one(self) -> None:
+        assert idempotency.use_of(None, account_id="acc_1", operation="count", body={}) is None
 
     @given(st.dictionaries(st.text(), st.integers() | st.text() | st.none()))
     def test_the_order_of_fields_does_not_matter(self, body: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from kit.places import Places, Turns
+from kit.places import NoPlaceError, Places, Turns
 from kit.testing import eventually
 
 PATIENCE = 60.0
@@ -159,7 +159,7 @@ class TestPatience:
         holder = visit(places, "a")
         await settled()
 
-        with pytest.raises(TimeoutError):
+        with pytest.raises(NoPlaceError):
             async with places.place("b", patience=0.01):
                 pass
 

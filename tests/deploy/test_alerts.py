@@ -23,6 +23,7 @@ HANDLED = 'atelier_messages_total{service="billing",type="t",outcome="done",pod=
 READS = 'atelier_consumer_active{{service="billing",pod="{}"}}'
 LOST = 'atelier_records_lost_total{service="billing",pod="a"}'
 CHECKED = 'atelier_invariant_checked_timestamp_seconds{{service="billing",invariant="i",pod="{}"}}'
+ANSWERS = 'atelier_http_requests_total{{service="billing",method="GET",route="/",status="{}",excuse="{}"}}'
 PAUSE = 'atelier_invariants_pause_seconds{{service="billing",pod="{}"}}'
 OF = {"AtelierInvariantUnchecked": {"service": "billing", "invariant": "i"}}
 FIRES = [
@@ -31,6 +32,9 @@ FIRES = [
     ("AtelierConsumerStill", {LAG: "1x20"}),  # nothing since its start
     ("AtelierRecordsLost", {LOST: "_x18 7x2"}),
     ("AtelierInvariantUnchecked", {CHECKED.format("a"): "-3600x20", PAUSE.format("a"): "300x20"}),
+    ("AtelierApiErrors", {ANSWERS.format(200, ""): "0+900x20", ANSWERS.format(500, ""): "0+100x20"}),
+    ("AtelierApiErrors", {ANSWERS.format(503, ""): "0+1x20", ANSWERS.format(503, "busy"): "0+9x20"}),
+    ("AtelierApiBusy", {ANSWERS.format(200, ""): "0+900x20", ANSWERS.format(503, "busy"): "0+100x20"}),
 ]
 DOES_NOT_FIRE = [
     ("AtelierConsumerDown", {READS.format("a"): "0x20", READS.format("b"): "1x20"}),
@@ -48,6 +52,11 @@ DOES_NOT_FIRE = [
     ),
     # the checks take minutes, and rest for as long as that asks for
     ("AtelierInvariantUnchecked", {CHECKED.format("a"): "-3600x20", PAUSE.format("a"): "4800x20"}),
+    ("AtelierApiErrors", {ANSWERS.format(200, ""): "0+990x20", ANSWERS.format(500, ""): "0+10x20"}),
+    # refusals under load, and what another service answered, which counts it
+    ("AtelierApiErrors", {ANSWERS.format(200, ""): "0+10x20", ANSWERS.format(503, "busy"): "0+990x20"}),
+    ("AtelierApiErrors", {ANSWERS.format(200, ""): "0+10x20", ANSWERS.format(500, "owner"): "0+990x20"}),
+    ("AtelierApiBusy", {ANSWERS.format(200, ""): "0+10x20", ANSWERS.format(503, ""): "0+990x20"}),
 ]
 
 

@@ -7,8 +7,6 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from billing.clawbacks import adjust
 from billing.errors import GrantConflictError, UnknownAccountError
 from billing.grants import grant_by_hand
@@ -18,6 +16,7 @@ from billing.payments.reconcile import reconcile_with_stripe
 from billing.payments.stripe_api import StripeApi
 from billing.reconcile import reconcile
 from billing.settings import BillingSettings
+from kit.cli import id_of
 from kit.database import WriteSession
 from kit.problems import Problem
 from kit.service import Service
@@ -25,13 +24,14 @@ from shared.ids import AccountId, new_id
 from shared.prices import MILLICREDITS
 
 MAX_CREDITS = 1_000_000_000
+ACCOUNT_ID = id_of(AccountId, "an account (acc_...)")
 BY_HAND = ("adjustment", "bonus", "refund")
 
 
 def extend(commands: Any) -> None:
     """Add billing's commands."""
     grant = commands.add_parser("grant", help="give credits to an account")
-    grant.add_argument("--account", required=True, type=_account_id, help="id of the account")
+    grant.add_argument("--account", required=True, type=ACCOUNT_ID, help="id of the account")
     grant.add_argument("--credits", required=True, type=_to_give, dest="amount", help="such as 100 or 0.5")
     grant.add_argument("--reason", required=True, help="why; kept with the grant")
     grant.add_argument("--source", choices=BY_HAND, default="adjustment", help="what the credits count as")
@@ -40,7 +40,7 @@ def extend(commands: Any) -> None:
     grant.set_defaults(run=_grant)
 
     correct = commands.add_parser("adjust", help="correct a balance, up or down")
-    correct.add_argument("--account", required=True, type=_account_id, help="id of the account")
+    correct.add_argument("--account", required=True, type=ACCOUNT_ID, help="id of the account")
     correct.add_argument(
         "--credits", required=True, type=_to_adjust, dest="amount", help="such as 100 or --credits=-2.5"
     )
@@ -49,7 +49,7 @@ def extend(commands: Any) -> None:
     correct.set_defaults(run=_adjust)
 
     statement = commands.add_parser("statement", help="print an account's month")
-    statement.add_argument("--account", required=True, type=_account_id, help="id of the account")
+    statement.add_argument("--account", required=True, type=ACCOUNT_ID, help="id of the account")
     statement.add_argument("--month", required=True, type=_month, help="such as 2026-11")
     statement.add_argument("--format", choices=("json", "csv"), default="json")
     statement.set_defaults(run=_statement)
@@ -152,13 +152,6 @@ async def _reconcile_with_stripe(service: Service) -> int:
     if not drifts:
         print("payments, refunds and disputes are what Stripe says")
     return 1 if drifts else 0
-
-
-def _account_id(value: str) -> str:
-    try:
-        return TypeAdapter[str](AccountId).validate_python(value)
-    except ValidationError:
-        raise argparse.ArgumentTypeError(f"{value!r} is not the id of an account (acc_...)") from None
 
 
 def _to_give(value: str) -> int:

@@ -38,11 +38,9 @@ def statement_too_long(movements: int, most: int) -> Problem:
     return Problem(422, "statement_too_long", detail, movements=movements, most=most)
 
 
-def unknown_kind(kind: str, known: list[str]) -> Problem:
-    """422: no job of this kind can be asked for."""
-    return Problem(
-        422, "unknown_kind", f"There are no jobs of kind {kind!r}; there are {', '.join(known)}.", kinds=known
-    )
+def unknown_kind(kinds: list[str]) -> Problem:
+    """422: nobody makes such jobs; gateway says it in the same words."""
+    return Problem(422, "unknown_kind", f"There is no such kind of job; there are: {', '.join(kinds)}.", kinds=kinds)
 
 
 def spend_limit_not_found(limit_id: str) -> Problem:

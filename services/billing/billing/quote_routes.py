@@ -1,8 +1,8 @@
 """HTTP in: quotes."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Response
+from fastapi import APIRouter, Path, Response
 
 from billing.quotes import make_quote, read_quote
 from billing.schemas import Quote, QuoteRequest
@@ -10,14 +10,12 @@ from billing.statements import credits_of
 from billing.terms import Terms
 from kit import idempotency
 from kit.http import ReadDep, WriteDep
+from kit.idempotency import KeyHeader
 from kit.identity import CallerDep
+from kit.problems import Responses
 from shared.ids import QuoteId
 
-KeyHeader = Annotated[
-    str | None, Header(alias="Idempotency-Key", description="The same key and body return the first quote again.")
-]
 QuotePath = Annotated[QuoteId, Path(description="Id of the quote.", examples=["qte_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"])]
-Responses = dict[int | str, dict[str, Any]]
 NOT_FOUND: Responses = {404: {"description": "The caller has no such quote."}}
 CONFLICT: Responses = {409: {"description": "The Idempotency-Key was used with another body."}}
 
@@ -36,15 +34,10 @@ def make_quote_router(terms: Terms) -> APIRouter:
         idempotency_key: KeyHeader = None,
     ) -> Quote:
         """The exact price of one or more jobs, and until when they get it by citing the quote. Holds nothing."""
-        use = None
-        if idempotency_key is not None:
-            body = wanted.model_dump(mode="json")
-            use = idempotency.fingerprint(
-                account_id=caller.account_id, operation="quote", key=idempotency_key, body=body
-            )
-            if (earlier := await idempotency.claim(session, use)) is not None:
-                response.headers["Idempotent-Replay"] = "true"
-                return Quote.model_validate(earlier)
+        use = idempotency.use_of(idempotency_key, account_id=caller.account_id, operation="quote", body=wanted)
+        if use is not None and (earlier := await idempotency.claim(session, use)) is not None:
+            response.headers["Idempotent-Replay"] = "true"
+            return Quote.model_validate(earlier)
         wallet = await credits_of(session, account_id=caller.account_id, bonus=terms.registration_bonus)
         quote = await make_quote(
             session,

@@ -113,7 +113,7 @@ def _price(position: int, job: QuoteJob, version: str) -> QuotedJob:
             [{**fault, "loc": ("jobs", position, "input", *fault["loc"])} for fault in error.errors()]
         ) from None
     except LookupError:
-        raise unknown_kind(job.kind, sorted(JOB_INPUTS)) from None
+        raise unknown_kind(list(JOB_INPUTS)) from None
     price = price_job(job_input, version)
     return QuotedJob(
         kind=job.kind,

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
@@ -18,6 +18,7 @@ from billing.terms import Terms
 from kit.http import ReadDep
 from kit.identity import CallerDep
 from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
+from kit.problems import Responses
 from shared.ids import JobId
 from shared.prices import current_version
 
@@ -58,7 +59,6 @@ VersionQuery = Annotated[
     str | None, Query(max_length=100, description="A version of the price book; default: current.")
 ]
 
-Responses = dict[int | str, dict[str, Any]]
 STATEMENT: Responses = {200: {"description": "The statement.", "content": {"text/csv": {"schema": {"type": "string"}}}}}
 UNKNOWN_VERSION: Responses = {404: {"description": "The price book has no such version."}}
 

@@ -1,6 +1,6 @@
 """HTTP in: the caller's spend limits and balance alerts."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path
 
@@ -10,6 +10,7 @@ from billing.spend_limit_changes import change_cap, remove_limit, set_limit
 from billing.terms import Terms
 from kit.http import ReadDep, WriteDep
 from kit.identity import CallerDep
+from kit.problems import Responses
 from shared.ids import CROCKFORD
 
 LimitPath = Annotated[
@@ -20,7 +21,6 @@ LimitPath = Annotated[
         examples=["cap_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"],
     ),
 ]
-Responses = dict[int | str, dict[str, Any]]
 NOT_FOUND: Responses = {404: {"description": "The caller has no such limit."}}
 CONFLICT: Responses = {409: {"description": "There is such a limit already, or there are too many."}}
 

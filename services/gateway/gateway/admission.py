@@ -99,7 +99,7 @@ class Admission:
     async def admit(self, caller: Principal, request: NewJob, *, key: str | None) -> Admitted:
         """Accept a job. Raises Problem 402, 409 or 422."""
         job_input = parse(request.kind, request.input)
-        use = _use_of(caller, request, key)
+        use = idempotency.use_of(key, account_id=caller.account_id, operation="create_job", body=request)
         quoted = None
         if request.quote_id is not None:
             # a replay costs nothing, and its quote may have expired since
@@ -177,16 +177,6 @@ class Admission:
             return None
         available = wallet.get("available") if isinstance(wallet, dict) else None
         return available if isinstance(available, int) else None
-
-
-def _use_of(caller: Caller, request: NewJob, key: str | None) -> Fingerprint | None:
-    """The use of an idempotency key. Raises Problem 422 when it is none."""
-    if key is None:
-        return None
-    # left out when there are none, so that keys of before there were quotes and campaigns stay good
-    absent = {name for name in ("quote_id", "campaign_id") if getattr(request, name) is None}
-    body = request.model_dump(mode="json", exclude=absent)
-    return idempotency.fingerprint(account_id=caller.account_id, operation="create_job", key=key, body=body)
 
 
 def parse(kind: str, data: dict[str, Any]) -> JobInput:

@@ -16,13 +16,14 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from gateway.errors import foreign_origin, insufficient_scope, unauthenticated
+from gateway.errors import foreign_origin, unauthenticated
 from gateway.flights import Flights
 from gateway.keys import Scope, digest, find_key, prefix_of
 from gateway.limits import RateLimiter, address_of
 from gateway.principals import Principal
 from gateway.sessions import COOKIE, signed_in
 from kit.database import Database
+from kit.problems import insufficient_scope
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_REMEMBERED = 10_000

@@ -5,18 +5,19 @@ import json
 import sys
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from gateway.accounts import get_account, note_sign_in, register
 from gateway.errors import EmailInUseError, UnknownAccountError
 from gateway.keys import create_key, list_keys, revoke_key
 from gateway.schemas import Key
 from gateway.sessions import create_ticket
 from gateway.settings import GatewaySettings
+from kit.cli import id_of
 from kit.service import Service
 from shared.ids import AccountId, ApiKeyId
 
 MAX_EMAIL_LENGTH = 254
+ACCOUNT_ID = id_of(AccountId, "an account (acc_...)")
+KEY_ID = id_of(ApiKeyId, "an API key (key_...)")
 
 
 def extend(commands: Any) -> None:
@@ -32,19 +33,19 @@ def extend(commands: Any) -> None:
         required=True, metavar="action"
     )
     key = keys.add_parser("create", help="make an API key")
-    key.add_argument("--account", required=True, type=_account_id, help="id of the account")
+    key.add_argument("--account", required=True, type=ACCOUNT_ID, help="id of the account")
     key.add_argument("--name", required=True, help="what the key is known by")
     key.set_defaults(run=_create_key)
     listing = keys.add_parser("list", help="print an account's API keys without their secrets, newest first")
-    listing.add_argument("--account", required=True, type=_account_id, help="id of the account")
+    listing.add_argument("--account", required=True, type=ACCOUNT_ID, help="id of the account")
     listing.set_defaults(run=_list_keys)
     revoke = keys.add_parser("revoke", help="end an API key and the browser sessions that were opened with it")
-    revoke.add_argument("key", type=_key_id, help="id of the key, such as key_01KBHW3XJ0E4RAB1Q6TZZZ9V5C")
+    revoke.add_argument("key", type=KEY_ID, help="id of the key, such as key_01KBHW3XJ0E4RAB1Q6TZZZ9V5C")
     revoke.add_argument("--descendants", action="store_true", help="also end all keys that were made with it")
     revoke.set_defaults(run=_revoke_key)
 
     link = commands.add_parser("sign-in-link", help="print a link that signs in to the page once, within a day")
-    link.add_argument("--account", required=True, type=_account_id, help="id of the account")
+    link.add_argument("--account", required=True, type=ACCOUNT_ID, help="id of the account")
     link.set_defaults(run=_sign_in_link)
 
 
@@ -110,20 +111,6 @@ async def _sign_in_link(service: Service, arguments: argparse.Namespace) -> int:
 def _no_such_account(account_id: str) -> int:
     print(f"there is no account {account_id}; `accounts create` makes one", file=sys.stderr)
     return 1
-
-
-def _account_id(value: str) -> str:
-    try:
-        return TypeAdapter[str](AccountId).validate_python(value)
-    except ValidationError:
-        raise argparse.ArgumentTypeError(f"{value!r} is not the id of an account (acc_...)") from None
-
-
-def _key_id(value: str) -> str:
-    try:
-        return TypeAdapter[str](ApiKeyId).validate_python(value)
-    except ValidationError:
-        raise argparse.ArgumentTypeError(f"{value!r} is not the id of an API key (key_...)") from None
 
 
 def _email(value: str) -> str:

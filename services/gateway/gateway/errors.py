@@ -29,11 +29,6 @@ def foreign_origin() -> Problem:
     )
 
 
-def insufficient_scope(needed: str) -> Problem:
-    """403: the key may not do this."""
-    return Problem(403, "insufficient_scope", f"This API key lacks the scope {needed!r}.", needed=needed)
-
-
 def rate_limited(seconds: int) -> Problem:
     """429: too many requests of one caller."""
     return Problem(
@@ -42,8 +37,8 @@ def rate_limited(seconds: int) -> Problem:
 
 
 def too_many_keys(most: int) -> Problem:
-    """429: the account has as many keys as it may have."""
-    return Problem(429, "too_many_api_keys", f"You have {most} API keys; revoke some that are not used.", most=most)
+    """409: the account has as many keys as it may have."""
+    return Problem(409, "too_many_api_keys", f"You have {most} API keys; revoke some that are not used.", most=most)
 
 
 def too_many_streams(most: int) -> Problem:
@@ -62,17 +57,6 @@ def too_many_open_requests(service: str) -> Problem:
     detail = f"Many of your requests to the {service} service are not answered yet; send fewer at a time."
     headers = {"Retry-After": str(RETRY_SECONDS)}
     return Problem(429, "too_many_open_requests", detail, headers=headers, service=service)
-
-
-def too_many_uploads(most: int) -> Problem:
-    """429: so many uploads of the account are on their way; storage says it with the same code."""
-    detail = f"{most} uploads of your account are on their way; send the next one when one of them is answered."
-    return Problem(429, "too_many_uploads", detail, headers={"Retry-After": str(RETRY_SECONDS)})
-
-
-def upload_stalled() -> Problem:
-    """408: no more of the body came. The connection is of no use for another request."""
-    return Problem(408, "upload_stalled", "The upload stood still; send it again.", headers={"Connection": "close"})
 
 
 def not_json() -> Problem:
@@ -146,6 +130,7 @@ def webhooks_not_configured(sender: str) -> Problem:
         503,
         "webhooks_not_configured",
         f"This installation has no secret to verify webhooks of {sender} with; its operator has to set one.",
+        excuse="unset",
         sender=sender,
     )
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import Select, select, update
 
 from gateway import journal
 from gateway.errors import job_already_finished, job_not_found, unknown_kind
@@ -16,8 +16,20 @@ from shared.jobs import JOB_INPUTS
 
 async def get_job(session: ReadSession | WriteSession, *, account_id: str, job_id: str) -> Any:
     """The row of a job. Raises Problem 404, also for a job of someone else."""
-    query = select(jobs).where(jobs.c.id == job_id, jobs.c.account_id == account_id)
-    row = (await session.execute(query)).one_or_none()
+    return await _one(session, select(jobs), account_id=account_id, job_id=job_id)
+
+
+async def get_state(session: ReadSession, *, account_id: str, job_id: str) -> Any:
+    """As much of the row as tells whether more is to come, for those who look often. Raises Problem 404."""
+    query = select(jobs.c.status, jobs.c.captured, jobs.c.delivery)
+    return await _one(session, query, account_id=account_id, job_id=job_id)
+
+
+async def _one(
+    session: ReadSession | WriteSession, query: Select[*tuple[Any, ...]], *, account_id: str, job_id: str
+) -> Any:
+    owned = query.where(jobs.c.id == job_id, jobs.c.account_id == account_id)
+    row = (await session.execute(owned)).one_or_none()
     if row is None:
         raise job_not_found()
     return row

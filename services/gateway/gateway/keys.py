@@ -15,12 +15,13 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, func, insert, select, update
 
-from gateway.errors import api_key_already_made, insufficient_scope, too_many_keys, unauthenticated
+from gateway.errors import api_key_already_made, too_many_keys, unauthenticated
 from gateway.models import accounts, api_keys
 from gateway.principals import Principal
 from kit import idempotency
 from kit.database import ReadSession, WriteSession
 from kit.idempotency import Fingerprint
+from kit.problems import insufficient_scope
 from kit.sql import among
 from shared.ids import new_id
 

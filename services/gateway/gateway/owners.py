@@ -1,17 +1,20 @@
 """The other services, as gateway calls them: on behalf of a customer, with a token that is good for one request.
 
-Each has connections of its own, so that one which does not answer keeps nobody from the others.
+Each has connections of its own, so that one which does not answer keeps nobody from the others. Callers share them:
+whoever asks for much at once waits for his own.
 """
 
 import asyncio
 import ssl
 from collections.abc import AsyncIterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 
 import httpx2
 
 from gateway.settings import GatewaySettings
 from kit.identity import Caller, Minter
+from kit.places import Places
 from kit.tracing import current_traceparent
 
 TIMEOUT = httpx2.Timeout(30.0, connect=2.0, pool=5.0)
@@ -68,10 +71,17 @@ class OwnerClient:
 
     def __init__(self, minter: Minter, owners: Sequence[Owner]) -> None:
         self._minter = minter
+        # a quarter is left to what gateway asks by itself
+        places = max(1, (LIMITS.max_connections or 0) * 3 // 4)
+        self._places = {owner.name: Places(places, shared=True) for owner in owners}
         tls = httpx2.create_ssl_context(trust_env=False)  # dear to make
         self._http = {owner.name: _client(LIMITS, tls) for owner in owners}
         # apart, because a slow upload holds its connection for as long as it lasts
         self._uploads = {owner.name: _client(UPLOAD_LIMITS, tls) for owner in owners if owner.uploads}
+
+    def turn(self, owner: Owner, caller: str, *, patience: float) -> AbstractAsyncContextManager[None]:
+        """A caller's turn at the connections to a service while the block runs. Raises TimeoutError."""
+        return self._places[owner.name].place(caller, patience=patience)
 
     async def send(
         self,
@@ -108,10 +118,14 @@ class OwnerClient:
         query: str = "",
         seconds: float,
     ) -> object:
-        """The JSON that a service answers, whole within ``seconds``. Raises httpx2.HTTPError or ValueError."""
+        """The JSON that a service answers, whole within ``seconds``. Raises httpx2.HTTPError or ValueError.
+
+        What is asked for a ``caller`` takes the caller's turn.
+        """
         target = f"{path}?{query}".encode() if query else None
+        turn = nullcontext() if caller is None else self.turn(owner, caller.account_id, patience=seconds)
         try:
-            async with asyncio.timeout(seconds):  # the transport's own counts anew with every byte
+            async with asyncio.timeout(seconds), turn:  # the transport's own counts anew with every byte
                 response = await self.send(owner, "GET", path, caller=caller, raw_target=target, timeout=seconds)
                 try:
                     response.raise_for_status()

@@ -15,15 +15,14 @@ from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway import owners
 from gateway.auth import Authenticator
-from gateway.errors import service_unavailable, too_many_open_requests, too_many_uploads, upload_stalled
+from gateway.errors import service_unavailable, too_many_open_requests
 from gateway.keys import Scope as KeyScope
 from gateway.limits import address_of
 from gateway.owners import Owner, OwnerClient
 from kit.identity import Caller
-from kit.places import Places, Turns
-from kit.problems import Problem
+from kit.places import Turns
+from kit.problems import Problem, too_many_uploads, upload_stalled
 
 log = structlog.get_logger()
 
@@ -73,7 +72,7 @@ def make_router(others: tuple[Owner, ...], client: OwnerClient) -> APIRouter:
     """One pair of routes for every public path of another service. The owners' own documents describe them."""
     router = APIRouter(include_in_schema=False)
     for owner in others:
-        requests, uploads = _Requests(owner), _Uploads()
+        requests, uploads = _Requests(owner, client), _Uploads()
         for path in owner.paths:
             endpoint = _Endpoint(owner, client, path, uploads if path in owner.uploads else requests)
             router.add_api_route(path, endpoint.pass_on, methods=METHODS, name=f"{owner.name} {path}")
@@ -82,21 +81,20 @@ def make_router(others: tuple[Owner, ...], client: OwnerClient) -> APIRouter:
 
 
 class _Requests:
-    """Who may ask an owner now. Callers share its connections: whoever asks for many at once waits for his own."""
+    """Who may ask an owner now."""
 
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner.name
-        # a quarter is left to what gateway asks by itself
-        self._places = Places(max(1, (owners.LIMITS.max_connections or 0) * 3 // 4), shared=True)
+    def __init__(self, owner: Owner, client: OwnerClient) -> None:
+        self._owner = owner
+        self._client = client
 
     @asynccontextmanager
     async def turn(self, caller: str) -> AsyncIterator[None]:
         """A turn while the block runs. Raises Problem 429 when none comes for a while."""
         async with AsyncExitStack() as place:
             try:
-                await place.enter_async_context(self._places.place(caller, patience=PATIENCE_SECONDS))
+                await place.enter_async_context(self._client.turn(self._owner, caller, patience=PATIENCE_SECONDS))
             except TimeoutError as error:
-                raise too_many_open_requests(self._owner) from error
+                raise too_many_open_requests(self._owner.name) from error
             yield
 
 
@@ -160,6 +158,7 @@ class _Endpoint:
             if answer.status_code == httpx2.codes.UNAUTHORIZED:
                 log.error("owner.refused_identity", owner=self._owner.name, path=path)
                 raise service_unavailable(self._owner.name)
+            request.state.excuse = "owner"  # if it is an error, it is counted there
             return _PassedOn(answer, holds.pop_all())
 
     async def _content(self, request: Request) -> AsyncIterator[bytes] | bytes | None:

@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -14,7 +14,7 @@ from gateway.admission import Admission
 from gateway.auth import AccountDep, Authenticator, ManagerDep
 from gateway.bodies import body_of, json_body
 from gateway.errors import api_key_not_found
-from gateway.jobs import get_job, is_complete, is_finished, list_jobs, request_cancel
+from gateway.jobs import get_job, get_state, is_complete, is_finished, list_jobs, request_cancel
 from gateway.keys import create_key_for, list_keys, revoke_key
 from gateway.schemas import CreatedKey, JobView, Key, Me, NewJob, NewKey, Status, Timeline
 from gateway.stream import Streams
@@ -22,9 +22,9 @@ from gateway.timeline import tell
 from kit import idempotency
 from kit.database import after_commit
 from kit.http import ReadDep, WriteDep
-from kit.idempotency import Fingerprint
-from kit.identity import Caller
+from kit.idempotency import KeyHeader
 from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
+from kit.problems import Responses
 from shared.ids import ApiKeyId, JobId
 from shared.jobs import JOB_INPUTS
 
@@ -32,19 +32,6 @@ MAX_WAIT_SECONDS = 60
 MAX_SEQ = 2**31 - 1
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?(\d{1,9})\"?\s*(?:[,;]|$)", re.IGNORECASE)
 
-Responses = dict[int | str, dict[str, Any]]
-
-KeyHeader = Annotated[
-    str | None,
-    Header(alias="Idempotency-Key", description="The same key and body return the first answer again, for 7 days."),
-]
-OnceHeader = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        description="The same key and body make no second API key, for 7 days: the answer is 409 with `api_key_id`.",
-    ),
-]
 PreferHeader = Annotated[
     str | None,
     Header(alias="Prefer", max_length=200, description="`wait=N`: answer when the job has ended, after N <= 60 s."),
@@ -95,7 +82,12 @@ STREAM: Responses = {
     },
     204: {"description": "There is nothing behind `after` and nothing more can come."},
 }
-MADE: Responses = {409: {"description": "A request with the same Idempotency-Key has made the key, or another one."}}
+MADE: Responses = {
+    409: {
+        "description": "A request with the same Idempotency-Key has made the key, or another one; or the account has as"
+        " many keys as it may."
+    }
+}
 ENDED: Responses = {409: {"description": "The job has ended already."}}
 
 
@@ -189,9 +181,9 @@ def _add_jobs(router: APIRouter, admission: Admission, streams: Streams, authent
         last_event_id: LastEventHeader = None,
     ) -> Response:
         """Server-sent events of a job: its journal from the start or from where you left, then live."""
-        row = await get_job(session, account_id=caller.account_id, job_id=job_id)
+        state = await get_state(session, account_id=caller.account_id, job_id=job_id)
         seen = next((seq for seq in (last_event_id, after) if seq is not None), 0)
-        if is_complete(row) and seen >= (await journal.last_seqs(session, [job_id]))[job_id]:
+        if is_complete(state) and seen >= (await journal.last_seqs(session, [job_id]))[job_id]:
             return Response(status_code=204)
         is_allowed = partial(authenticator.is_still_valid, request)
         return streams.open(account_id=caller.account_id, job_id=job_id, after=seen, is_allowed=is_allowed)
@@ -225,12 +217,18 @@ def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> 
         request: Annotated[NewKey, json_body(NewKey)],
         session: WriteDep,
         response: Response,
-        idempotency_key: OnceHeader = None,
+        idempotency_key: KeyHeader = None,
     ) -> CreatedKey:
-        """Makes a key and shows it, once. It may do no more than the key that asks, and ends with it at the latest."""
+        """Makes a key and shows it, once: the same Idempotency-Key is answered 409 with `api_key_id` the next time.
+
+        It may do no more than the key that asks, and ends with it at the latest.
+        """
         expires_at = None
         if request.expires_in_days is not None:
             expires_at = datetime.now(UTC) + timedelta(days=request.expires_in_days)
+        use = idempotency.use_of(
+            idempotency_key, account_id=caller.account_id, operation="create_api_key", body=request
+        )
         made = await create_key_for(
             session,
             caller,
@@ -238,7 +236,7 @@ def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> 
             scopes=request.scopes,
             expires_at=expires_at,
             most=most,
-            use=_use_of(caller, request, idempotency_key),
+            use=use,
         )
         response.headers["Cache-Control"] = "no-store"
         return CreatedKey.of(made.row, key=made.secret)
@@ -261,14 +259,6 @@ def _add_keys(router: APIRouter, authenticator: Authenticator, *, most: int) -> 
         if not ended:
             raise api_key_not_found()
         after_commit(session, lambda: authenticator.forget(*ended))
-
-
-def _use_of(caller: Caller, request: NewKey, key: str | None) -> Fingerprint | None:
-    """The use of an idempotency key. Raises Problem 422 when it is none."""
-    if key is None:
-        return None
-    body = request.model_dump(mode="json")
-    return idempotency.fingerprint(account_id=caller.account_id, operation="create_api_key", key=key, body=body)
 
 
 def wait_of(prefer: str | None) -> int | None:

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from gateway import journal
 from gateway.errors import too_many_streams
-from gateway.jobs import get_job, is_complete, is_finished
+from gateway.jobs import get_job, get_state, is_complete, is_finished
 from kit.database import Database
 from kit.places import Turns
 from kit.signals import Signals
@@ -91,7 +91,7 @@ class Streams:
         with self._signals.listen(job_id) as queue:
             while await is_allowed():
                 async with self._db.place(of=account_id), self._db.read() as session:
-                    row = await get_job(session, account_id=account_id, job_id=job_id)
+                    state = await get_state(session, account_id=account_id, job_id=job_id)
                     events = await journal.read(session, job_id=job_id, after=after)
                 if events:
                     pace.begin_anew()
@@ -99,9 +99,9 @@ class Streams:
                     after = event.seq
                     quiet_since = time.monotonic()
                     yield format_sse_event(data_str=event.model_dump_json(), id=str(event.seq))
-                if is_complete(row) or self.stopping():
+                if is_complete(state) or self.stopping():
                     return
-                if not (caught_up or is_finished(row)):
+                if not (caught_up or is_finished(state)):
                     for message in await self._signals.last(job_id):
                         yield _progress_event(message)
                 caught_up = True
@@ -126,9 +126,9 @@ class Streams:
         with self._seats.turn(account_id), self._signals.listen(job_id) as queue:
             while True:
                 async with self._db.place(of=account_id), self._db.read() as session:
-                    row = await get_job(session, account_id=account_id, job_id=job_id)
-                if is_finished(row) or time.monotonic() >= deadline or self.stopping():
-                    return row
+                    state = await get_state(session, account_id=account_id, job_id=job_id)
+                    if is_finished(state) or time.monotonic() >= deadline or self.stopping():
+                        return await get_job(session, account_id=account_id, job_id=job_id)
                 look_again = min(time.monotonic() + pace.wait(), deadline)
                 while (message := await _get(queue, until=look_again)) and not message.get("finished"):
                     pass

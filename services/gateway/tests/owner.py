@@ -22,6 +22,7 @@ class Owner:
         self.go = asyncio.Event()  # for the answers that take long
         problems.install(self.app)
         self._add_slow_routes()
+        self._add_a_fault()
         self._add_routes()
 
     def _add_routes(self) -> None:
@@ -56,6 +57,11 @@ class Owner:
             if "foreign" in path:
                 raise Problem(404, "asset_not_found", "You have no such asset.")
             return {"account_id": caller.account_id, "actor": caller.actor, "query": request.url.query}
+
+    def _add_a_fault(self) -> None:
+        @self.app.get("/v1/assets/broken")
+        async def fail() -> None:
+            raise Problem(500, "internal_error", "no")
 
     def _add_slow_routes(self) -> None:
         @self.app.get("/v1/prices/slow")

@@ -101,7 +101,7 @@ class TestManyKeys:
         made = await customer.http.post("/v1/api-keys", json={"name": "second"})
         third = await customer.http.post("/v1/api-keys", json={"name": "third"})
 
-        assert (made.status_code, third.status_code, third.json()["code"]) == (201, 429, "too_many_api_keys")
+        assert (made.status_code, third.status_code, third.json()["code"]) == (201, 409, "too_many_api_keys")
 
     async def test_one_that_has_ended_makes_room(self, customer):
         made = await customer.http.post("/v1/api-keys", json={"name": "second"})

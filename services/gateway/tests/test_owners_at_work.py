@@ -140,7 +140,7 @@ class TestSlowBodies:
         assert (answer.status_code, answer.json()["code"]) == (408, "upload_stalled")
 
     async def test_one_whose_sender_goes_away_is_no_error_of_ours(self, live, owner):
-        answered = metrics.HTTP_REQUESTS.labels("gateway", "POST", "/v1/uploads", 400)._value
+        answered = metrics.HTTP_REQUESTS.labels("gateway", "POST", "/v1/uploads", 400, "")._value
         before = answered.get()
         url = live.http.base_url
         _, writer = await asyncio.open_connection(url.host, url.port)

@@ -4,6 +4,7 @@ import asyncio
 
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
 
 from gateway.app import UPLOAD_BYTES
 from kit import problems
@@ -21,6 +22,12 @@ async def ask_plainly(customer, target):
     writer.close()
     await writer.wait_closed()
     return answer
+
+
+def errors(route, status, excuse):
+    """What metrics have counted of a route's answers."""
+    labels = {"service": "gateway", "method": "GET", "route": route, "status": str(status), "excuse": excuse}
+    return REGISTRY.get_sample_value("atelier_http_requests_total", labels) or 0.0
 
 
 @pytest.fixture
@@ -186,6 +193,16 @@ class TestForwarding:
         answer = await live.http.post("/v1/uploads", content=b"x" * (UPLOAD_BYTES + 1))
 
         assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+    async def test_an_error_of_an_owner_is_counted_as_its_own(self, customer, owner):
+        passed_on = errors("/v1/assets/{rest:path}", 500, "owner")
+        unreached = errors("/v1/models", 503, "")
+
+        assert (await customer.http.get("/v1/assets/broken")).status_code == 500
+        assert (await customer.http.get("/v1/models")).status_code == 503
+
+        assert errors("/v1/assets/{rest:path}", 500, "owner") == passed_on + 1
+        assert errors("/v1/models", 503, "") == unreached + 1
 
     async def test_an_owner_that_is_away_is_a_problem_with_a_hint(self, customer):
         answer = await customer.http.get("/v1/models")

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
+import sqlalchemy
 
 from gateway.stream import Pace
 from kit.signals import Signals
@@ -53,6 +54,24 @@ async def job_id(live, order):
     return (await live.http.post("/v1/jobs", json=order)).json()["id"]
 
 
+@pytest.fixture
+def looks(gateway):
+    """The statements that read a job of an account."""
+    statements = []
+
+    def note(_connection, _cursor, statement, *_):
+        if "jobs.account_id = " in statement:
+            statements.append(statement)
+
+    sqlalchemy.event.listen(gateway.db.engine.sync_engine, "before_cursor_execute", note)
+    return statements
+
+
+def whole_rows(looks):
+    """Those that read what was asked for, which may be long."""
+    return [look for look in looks if "jobs.input" in look]
+
+
 class TestEvents:
     async def test_events_come_as_they_happen_until_nothing_more_can(self, gateway, live, job_id, make):
         async with following(live, job_id) as stream:
@@ -65,6 +84,15 @@ class TestEvents:
 
         assert [event["data"]["service"] for event in stream.events][:3] == ["gateway", "billing", "generation"]
         assert all("event" not in event for event in stream.events)
+
+    async def test_a_look_reads_no_more_than_it_uses(self, gateway, live, job_id, make, looks):
+        async with following(live, job_id) as stream:
+            await gateway.edge.handle(records(*make.journey(live.account_id, job_id)))
+            await eventually(lambda: stream.ended)
+
+        assert stream.seqs == [1, 2, 3, 4, 5, 6]
+        assert len(looks) > 1
+        assert whole_rows(looks) == []
 
     async def test_who_comes_back_misses_nothing_and_sees_nothing_twice(self, gateway, live, job_id, make):
         journey = make.journey(live.account_id, job_id)
@@ -251,9 +279,10 @@ class TestPace:
 
 
 class TestPreferWait:
-    async def test_the_answer_is_the_finished_job(self, gateway, customer, order, make, rows_of):
+    async def test_the_answer_is_the_finished_job(self, gateway, customer, order, make, rows_of, looks):
         async def finish():
             (row,) = await eventually(lambda: rows_of("jobs"))
+            await eventually(lambda: looks)
             await gateway.edge.handle(records(*make.journey(customer.account_id, row["id"])))
 
         answer, _ = await asyncio.gather(
@@ -262,6 +291,8 @@ class TestPreferWait:
 
         assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
         assert answer.headers["Preference-Applied"] == "wait=20"
+        assert len(looks) > 2
+        assert len(whole_rows(looks)) == 1
 
     async def test_a_job_that_takes_longer_is_answered_as_it_is(self, customer, order):
         answer = await customer.http.post("/v1/jobs", json=order, headers={"Prefer": "wait=0"})

@@ -119,6 +119,7 @@ class TestPage:
 
         assert "\N{MINUS SIGN}12.5" in words
         assert "refunded or disputed" in words
+        assert "New jobs are refused until the balance is no longer below zero" in words
         assert "None of them expires" not in words
 
     @pytest.mark.parametrize(

@@ -3,11 +3,6 @@
 from kit.problems import Problem
 
 
-def insufficient_scope(needed: str) -> Problem:
-    """403: the key may not do this."""
-    return Problem(403, "insufficient_scope", f"This API key lacks the scope {needed!r}.", needed=needed)
-
-
 def delivery_not_found() -> Problem:
     """404: also the answer for another account's delivery."""
     return Problem(404, "delivery_not_found", "There is no such delivery in your account.")

@@ -1,6 +1,6 @@
 """HTTP in: the caller's deliveries, making one again, and the secret they are signed with."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
@@ -9,16 +9,14 @@ from kit.http import ReadDep, WriteDep
 from kit.identity import CallerDep
 from kit.leases import LeaseWorker
 from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
+from kit.problems import Responses, insufficient_scope
 from publishing.deliveries import attempts_of, get_delivery, list_deliveries, redeliver
-from publishing.errors import insufficient_scope
 from publishing.schemas import Delivery, DeliveryDetail, State, WebhookSecret
 from publishing.signing import Signer
 from shared.ids import DeliveryId, JobId
 
 JobQuery = Annotated[JobId | None, Query(description="Only the delivery of this job.")]
 StateQuery = Annotated[State | None, Query(description="Only deliveries in this state.")]
-
-Responses = dict[int | str, dict[str, Any]]
 
 NOT_FOUND: Responses = {404: {"description": "The caller's account has no such delivery."}}
 LACKS_SCOPE: Responses = {403: {"description": "The API key lacks the scope `write`."}}

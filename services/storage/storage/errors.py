@@ -2,7 +2,6 @@
 
 from kit.problems import Problem
 
-RETRY_SECONDS = 2
 BUSY_RETRY_SECONDS = 5
 
 
@@ -21,23 +20,13 @@ def upload_too_large(limit: int) -> Problem:
     return Problem(413, "upload_too_large", f"The picture is larger than {limit:,} bytes; send a smaller one.")
 
 
-def too_many_uploads(limit: int) -> Problem:
-    """429: so many uploads of this account are being taken in."""
-    detail = f"{limit} uploads of your account are being taken in; send the next one when one of them is answered."
-    return Problem(429, "too_many_uploads", detail, headers={"Retry-After": str(RETRY_SECONDS)})
-
-
 def uploads_busy() -> Problem:
     """503: the pictures of other uploads leave no time or memory for this one. Nothing of it is kept."""
     detail = (
         f"Too many pictures are being taken in; nothing of this one was kept. Send it again in {BUSY_RETRY_SECONDS} s."
     )
-    return Problem(503, "uploads_busy", detail, headers={"Retry-After": str(BUSY_RETRY_SECONDS)})
-
-
-def upload_stalled() -> Problem:
-    """408: no more of the body came. The connection is of no use for another request."""
-    return Problem(408, "upload_stalled", "The upload stood still; send it again.", headers={"Connection": "close"})
+    headers = {"Retry-After": str(BUSY_RETRY_SECONDS)}
+    return Problem(503, "uploads_busy", detail, headers=headers, excuse="busy")
 
 
 def upload_broken_off() -> Problem:

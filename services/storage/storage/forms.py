@@ -12,8 +12,8 @@ from starlette.datastructures import UploadFile
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
-from kit.problems import invalid
-from storage.errors import upload_broken_off, upload_stalled, upload_too_large
+from kit.problems import invalid, upload_stalled
+from storage.errors import upload_broken_off, upload_too_large
 
 SILENCE_SECONDS = 60.0
 """Longer than gateway waits for its customer, so this ends only what a gateway has left behind."""

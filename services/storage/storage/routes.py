@@ -1,17 +1,18 @@
 """HTTP in: the caller's library, signed links, and uploads."""
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from kit import idempotency
 from kit.database import Database, ReadSession
 from kit.http import ReadDep
-from kit.idempotency import Fingerprint
+from kit.idempotency import Fingerprint, KeyHeader
 from kit.identity import CallerDep
 from kit.pagination import DEFAULT_LIMIT, CursorQuery, LimitQuery, Page, decode_cursor, page
+from kit.problems import Responses
 from shared.ids import AssetId, JobId
 from storage.errors import asset_not_available
 from storage.forms import PICTURE_FORM, read_picture
@@ -22,10 +23,6 @@ from storage.uploads import MAX_BYTES, Uploads
 JobQuery = Annotated[JobId | None, Query(description="Only what this job made.")]
 SourceQuery = Annotated[Source | None, Query(description="Only what came this way.")]
 VariantQuery = Annotated[Variant, Query(description="A thumbnail that is not made yet is answered by the original.")]
-KeyHeader = Annotated[
-    str | None, Header(alias="Idempotency-Key", description="The same key and picture return the first asset again.")
-]
-Responses = dict[int | str, dict[str, Any]]
 
 NOT_FOUND: Responses = {404: {"description": "The caller's library has no such asset."}}
 NOT_STORED: Responses = {409: {"description": "The asset is not stored, so it has no content."}}
@@ -101,11 +98,7 @@ def make_router(db: Database, links: Links, uploads: Uploads) -> APIRouter:
         announced = int(request.headers.get("Content-Length", 0))
         with uploads.turn(caller.account_id, announced=announced) as hold:
             data = await read_picture(request, max_bytes=MAX_BYTES, received=hold)
-            use = None
-            if idempotency_key is not None:
-                use = idempotency.fingerprint(
-                    account_id=caller.account_id, operation="upload", key=idempotency_key, body=data
-                )
+            use = idempotency.use_of(idempotency_key, account_id=caller.account_id, operation="upload", body=data)
             asset_id, replayed = await _take_in(db, uploads, data, account_id=caller.account_id, use=use)
         if replayed:
             response.headers["Idempotent-Replay"] = "true"

@@ -17,11 +17,12 @@ from kit.blobs import Blobs
 from kit.database import WriteSession
 from kit.idempotency import Fingerprint
 from kit.places import Places, Turns
+from kit.problems import too_many_uploads
 from kit.tracing import current_traceparent
 from shared.events import AssetStored
 from shared.ids import new_id
 from storage.derivatives import Thumbnails
-from storage.errors import too_many_uploads, unsupported_picture, unusable_picture, uploads_busy
+from storage.errors import unsupported_picture, unusable_picture, uploads_busy
 from storage.models import assets
 from storage.pictures import EXTENSIONS, Picture, PictureRefusedError, UnsupportedPictureError, clean
 from storage.processes import ProcessDiedError, Processes

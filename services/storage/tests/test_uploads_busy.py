@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx2
 import pytest
+from prometheus_client import REGISTRY
 
 from kit.service import Service
 from kit.testing import client, emitted, eventually
@@ -90,6 +91,11 @@ def is_busy(answer: httpx2.Response) -> bool:
     )
 
 
+def busy_refusals() -> float:
+    labels = {"service": "storage", "method": "POST", "route": "/v1/uploads", "status": "503", "excuse": "busy"}
+    return REGISTRY.get_sample_value("atelier_http_requests_total", labels) or 0.0
+
+
 class TestNotInTime:
     async def test_what_cannot_be_in_time_is_told_so_and_leaves_nothing(
         self, one_process, storage, send, gate, rows, blobs, monkeypatch
@@ -119,9 +125,11 @@ class TestNotInTime:
     ) -> None:
         monkeypatch.setattr(uploads, "CLEAN_SECONDS", 0.5)
 
+        refusals = busy_refusals()
         answer = await send(new_id("acc"))
 
         assert is_busy(answer)
+        assert busy_refusals() == refusals + 1  # no fault of ours, so nobody is called
         assert gate.at_work == []
         assert await rows("SELECT 1 FROM assets") == []
         monkeypatch.setattr(uploads, "CLEAN_SECONDS", 60.0)

@@ -21,7 +21,8 @@ class UnknownPriceError(Exception):
 
 def not_configured() -> Problem:
     """503: this installation sells nothing."""
-    return Problem(503, "payments_not_configured", "This installation has no payment provider; ask its operator.")
+    detail = "This installation has no payment provider; ask its operator."
+    return Problem(503, "payments_not_configured", detail, excuse="unset")
 
 
 def unavailable() -> Problem:

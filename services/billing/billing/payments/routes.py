@@ -1,26 +1,19 @@
 """Routes of payments."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Header, Path
+from fastapi import APIRouter, Path
 
 from billing.payments.offers import Offers
 from billing.payments.schemas import CheckoutRequest, CheckoutView, PortalRequest, PortalView, SubscriptionView
 from billing.payments.shop import Shop, checkout_of
 from billing.payments.subscriptions import subscription_of
 from kit.http import ReadDep
+from kit.idempotency import KeyHeader
 from kit.identity import CallerDep
+from kit.problems import Responses
 from shared.ids import CROCKFORD
 
-KeyHeader = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        description="The same key and body return the same checkout session.",
-    ),
-]
 CheckoutPath = Annotated[
     str,
     Path(
@@ -29,7 +22,6 @@ CheckoutPath = Annotated[
         examples=["chk_01KBHW3XJ0E4RAB1Q6TZZZ9V5C"],
     ),
 ]
-Responses = dict[int | str, dict[str, Any]]
 NOT_SOLD: Responses = {
     409: {"description": "There is a subscription already, or the Idempotency-Key was used with another body."},
     429: {"description": "Too many checkouts of the account at a time."},

@@ -21,8 +21,8 @@ from billing.payments.schemas import CheckoutRequest, CheckoutView
 from billing.payments.stripe_api import StripeApi
 from billing.payments.subscriptions import subscription_of
 from billing.payments.tables import checkouts, customers
+from kit import idempotency
 from kit.database import Database, ReadSession
-from kit.idempotency import Fingerprint, check_same_input
 from kit.places import Turns
 from shared.ids import new_id
 
@@ -49,6 +49,7 @@ class Shop:
 
     async def check_out(self, wish: CheckoutRequest, *, account_id: str, key: str | None) -> CheckoutView:
         """A page on which the account can pay for a pack or a plan."""
+        idempotency.check_key(key)
         with self._turns.turn(account_id):
             return await self._check_out(self._api(), wish, account_id=account_id, key=key)
 
@@ -134,10 +135,10 @@ class Shop:
                 if wish.plan:
                     await self._refuse_second_plan(ReadSession(session), account_id)
                 await session.execute(insert(checkouts).values(values).on_conflict_do_nothing())
-                this = mine if key else checkouts.c.id == values["id"]
+                this = checkouts.c.id == values["id"] if key is None else mine
                 known = (await session.execute(select(checkouts).where(this))).one()
-        if key:
-            check_same_input(Fingerprint("checkout-sessions", key, wished), known.input_hash)
+        if key is not None and known.input_hash != wished:
+            raise idempotency.conflict()
         return known
 
     async def _refuse_second_plan(self, session: ReadSession, account_id: str) -> None:

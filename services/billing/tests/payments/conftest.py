@@ -226,7 +226,8 @@ class Customer:
         self.account_id = account_id
 
     async def post(self, path: str, *, key: str | None = None, **body: Any) -> httpx2.Response:
-        return await self._client.post(f"/v1/{path}", json=body, headers={"Idempotency-Key": key} if key else {})
+        headers = {} if key is None else {"Idempotency-Key": key}
+        return await self._client.post(f"/v1/{path}", json=body, headers=headers)
 
     async def get(self, path: str) -> dict[str, Any]:
         return (await self._client.get(f"/v1/{path}")).raise_for_status().json()

@@ -79,6 +79,13 @@ class TestRequest:
 
         assert (answer.status_code, answer.json()["code"]) == (422, code)
 
+    @pytest.mark.parametrize("key", ["", "k" * 256, "a\tb", b"\xe4"])
+    async def test_what_is_no_idempotency_key_is_told(self, customer, rows_of, key):
+        answer = await customer.post("checkout-sessions", key=key, pack="pack_500")
+
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_idempotency_key")
+        assert await rows_of("checkouts") == []
+
     @pytest.mark.parametrize("checkout_id", ["%00", "chk_1"])
     async def test_what_is_no_id_is_told(self, billing, account_id, checkout_id):
         async with testing.client(billing, account_id=account_id) as http:
