@@ -42,9 +42,16 @@ class Processes:
 
         Raises what it raises, or ProcessDiedError.
         """
+        task = partial(_limited, self._cpu_seconds, partial(function, *arguments, **options))
         executor = await self._free.get()
         try:
-            future = executor.submit(_limited, self._cpu_seconds, partial(function, *arguments, **options))
+            try:
+                future = executor.submit(task)
+            except BrokenProcessPool:
+                # it died while it had nothing to do, by the kernel's choice when memory is short: no fault of this task
+                executor.shutdown(wait=False)
+                executor = self._executor()
+                future = executor.submit(task)
             return await asyncio.wrap_future(future)
         except BrokenProcessPool as error:
             executor.shutdown(wait=False)

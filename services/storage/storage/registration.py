@@ -1,8 +1,10 @@
 """Registration: an announced artifact becomes an asset once one HEAD has proved that S3 holds exactly those bytes.
 
-Only a mismatch, or an object that stays missing, rejects it. While S3 is away the asset waits.
+Only a mismatch, or an object that stays missing, rejects it. While S3 is away the assets wait, and one of them at a
+time asks for it.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +23,7 @@ from storage.models import assets
 
 log = structlog.get_logger()
 
+CONCURRENCY = 128
 LOOKS = 5
 """An object is missing when so many HEADs, within about eight seconds, did not find it."""
 LOOK_AGAIN_SECONDS = 0.5
@@ -55,7 +58,15 @@ class Registrar:
         self._blobs = blobs
         self._thumbnails = thumbnails
         self._verdicts: Coalescer[Verdict, bool] = Coalescer(db, self._settle, service="storage", rests=True)
-        self.worker = LeaseWorker(db, assets, self._work, service="storage", concurrency=128, lease_seconds=60)
+        self.worker = LeaseWorker(
+            db,
+            assets,
+            self._work,
+            service="storage",
+            concurrency=CONCURRENCY,
+            lease_seconds=60,
+            places=lambda: CONCURRENCY if blobs.reachable() else 1,
+        )
 
     async def announce(self, session: WriteSession, artifacts: Sequence[ArtifactProduced]) -> None:
         """Keep what was announced and start to look at it. An asset that is known is left alone."""
@@ -69,10 +80,10 @@ class Registrar:
     async def _work(self, lease: Lease) -> None:
         try:
             verdict = await self._look(lease)
-        except BlobUnavailableError as error:
-            log.warning("asset.delayed", asset_id=lease.id, reason=str(error))
+        except BlobUnavailableError:  # that S3 is away is told once, by who asks it
+            await asyncio.sleep(S3_RETRY_SECONDS)  # in its place, else the next asset would ask at once
             # not counted as a look, so an S3 server that is away for hours makes nothing missing
-            await self._wait(lease, S3_RETRY_SECONDS, looks=lease.attempts - 1)
+            await self._wait(lease, 0, looks=lease.attempts - 1)
             return
         if verdict is None:
             await self._wait(lease, LOOK_AGAIN_SECONDS * 2 ** (lease.attempts - 1), looks=lease.attempts)

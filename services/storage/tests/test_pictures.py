@@ -3,6 +3,7 @@
 import asyncio
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,15 @@ class TestProcesses:
 
         with pytest.raises(ProcessDiedError):
             await processes.run(os._exit, 3)
+
+        assert await processes.run(abs, -1) == 1
+        await processes.close()
+
+    async def test_one_that_died_while_it_had_nothing_to_do_is_no_fault_of_the_next_task(self) -> None:
+        processes = Processes(1, memory=MEMORY)
+        idle = await processes.run(os.getpid)
+        os.kill(idle, signal.SIGKILL)
+        await eventually(lambda: not Path(f"/proc/{idle}").exists())  # known to be dead, not only dead
 
         assert await processes.run(abs, -1) == 1
         await processes.close()

@@ -1,7 +1,10 @@
 """An announced artifact becomes an asset exactly once, and only when S3 holds its bytes."""
 
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
+from kit.blobs import Blobs, BlobUnavailableError
 from kit.service import Service
 from kit.testing import emitted, eventually, records
 from shared.events import AssetRejected, AssetStored
@@ -9,6 +12,25 @@ from storage import registration
 from storage.app import build
 
 ASSETS = "SELECT id, state, source, late, rejection_code, attempts FROM assets ORDER BY id"
+
+
+class Looks:
+    """Counts HEADs."""
+
+    def __init__(self) -> None:
+        self.count = self.at_once = self.most_at_once = 0
+
+    def watch(self, head):
+        async def look(blobs: Blobs, key: str) -> object:
+            self.count += 1
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+            try:
+                return await head(blobs, key)
+            finally:
+                self.at_once -= 1
+
+        return look
 
 
 async def settled(storage: Service, count: int = 1) -> list[AssetStored | AssetRejected]:
@@ -133,6 +155,24 @@ class TestBadDays:
         assert waiting["state"] == "registering"
         assert isinstance(stored, AssetStored)
 
+    async def test_while_s3_is_away_one_asset_at_a_time_asks_for_it(
+        self, storage, produce, monkeypatch, working
+    ) -> None:
+        monkeypatch.setattr(registration, "S3_RETRY_SECONDS", 0.05)
+        looks = Looks()
+        events = [await produce() for _ in range(10)]
+        away = build(storage.settings.model_copy(update={"s3_url": "http://127.0.0.1:1"}))
+
+        with capture_logs() as logs:
+            async with working(away):
+                await eventually(lambda: not away.checks["s3"]())  # it looks for its bucket
+                monkeypatch.setattr(Blobs, "head", looks.watch(Blobs.head))
+                await away.edge.handle(records(*events))
+                await eventually(lambda: looks.count > len(events))
+
+        assert looks.most_at_once == 1
+        assert [log["event"] for log in logs if log["log_level"] == "warning"] == ["s3.lost", "bucket.waiting"]
+
     async def test_an_asset_of_a_killed_worker_is_registered_by_the_next(self, storage, produce, working) -> None:
         event = await produce()
         await storage.edge.handle(records(event))
@@ -168,6 +208,25 @@ class TestBadDays:
 
         assert await emitted(storage.db) == []
         assert (await rows(ASSETS))[0]["state"] == "registering"
+
+    async def test_a_lease_that_is_lost_while_s3_is_away_is_told(self, storage, produce, working) -> None:
+        event = await produce()
+        taken = registration.text("UPDATE assets SET lease_token = gen_random_uuid(), leased_until = now() + '1 hour'")
+
+        async def steal(_key: str) -> object:
+            async with storage.db.write() as session:
+                await session.execute(taken)
+            raise BlobUnavailableError("S3 is away")
+
+        def lost() -> float:
+            return REGISTRY.get_sample_value("atelier_leases_lost_total", {"service": "storage", "work": "assets"})
+
+        registrar = next(worker for worker in storage.workers if worker.name == "assets")._work.__self__
+        registrar._blobs.head = steal
+        before = lost()
+        async with working(storage):
+            await storage.edge.handle(records(event))
+            await eventually(lambda: lost() == before + 1)
 
     async def test_a_service_starts_while_s3_is_away(self, storage, working, rows) -> None:
         away = build(storage.settings.model_copy(update={"s3_url": "http://127.0.0.1:1"}))
