@@ -7,8 +7,7 @@ All parts start side by side and are ready when `start()` returns; if one cannot
 and its error is raised. Everything lives below `data_dir` and can be started again from there.
 """
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -16,11 +15,10 @@ from typing import Literal, Self
 from devstack import ports, s3
 from devstack.credentials import Credentials
 from devstack.errors import StackError
-from devstack.jars import ensure_jars
 from devstack.java import Jvm
 from devstack.kafka import REPLICATED, SINGLE, Kafka, Options
 from devstack.postgres import Postgres
-from devstack.server import DEFAULT_TIMEOUT, Server
+from devstack.server import DEFAULT_TIMEOUT, Server, side_by_side
 from devstack.valkey import Valkey
 
 Part = Literal["postgres", "kafka", "valkey", "s3"]
@@ -81,10 +79,9 @@ class Infra:
 
     def start(self, timeout: float = DEFAULT_TIMEOUT) -> None:
         if "kafka" in self.parts:
-            # Once, rather than by every broker, because the first time it downloads.
-            ensure_jars()
+            self.kafka.fetch()
         try:
-            _side_by_side(lambda server: _boot(server, timeout), self.servers)
+            side_by_side(lambda server: _boot(server, timeout), self.servers)
             if "kafka" in self.parts:
                 self.kafka.wait_ready(timeout)
         except BaseException:
@@ -92,11 +89,11 @@ class Infra:
             raise
 
     def stop(self) -> None:
-        _side_by_side(lambda server: server.stop(), self.servers)
+        side_by_side(lambda part: part.stop(), self.servers)
 
     def kill(self) -> None:
         """SIGKILL to all: for data that nobody wants back."""
-        _side_by_side(lambda server: server.kill(), self.servers)
+        side_by_side(lambda part: part.kill(), self.servers)
 
     def __enter__(self) -> Self:
         self.start()
@@ -111,9 +108,3 @@ class Infra:
 def _boot(server: Server, timeout: float) -> None:
     server.start()
     server.wait_ready(timeout)
-
-
-def _side_by_side(action: Callable[[Server], None], servers: Sequence[Server]) -> None:
-    if servers:
-        with ThreadPoolExecutor(len(servers)) as threads:
-            list(threads.map(action, servers))

@@ -19,7 +19,7 @@ from devstack.jars import ensure_jars
 from devstack.java import Jvm, StartupArchive, java
 from devstack.ports import HOST
 from devstack.process import wait_until
-from devstack.server import DEFAULT_TIMEOUT, Server
+from devstack.server import DEFAULT_TIMEOUT, Server, side_by_side
 
 LOGGING = Path(__file__).parent / "log4j2.properties"
 # Tells the data of one cluster from that of another; here every directory holds one cluster, so one name will do.
@@ -48,14 +48,15 @@ class Broker(Server):
         self.node = node
         self._voters = voters
         self._options = options
+        self.jars: list[Path] = []
 
     @property
     def address(self) -> str:
         return f"{HOST}:{self.port}"
 
     def prepare(self) -> None:
-        self._jars = ensure_jars()
-        self._archive = StartupArchive(self._jars)
+        self.jars = self.jars or ensure_jars()
+        self._archive = StartupArchive(self.jars)
         properties = self._properties()
         self._config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         if not (self.directory / "log" / "meta.properties").exists():
@@ -64,8 +65,8 @@ class Broker(Server):
     def command(self) -> list[str | Path]:
         return [*self._java(*self._archive.flags(record=self._options.record_archive)), "kafka.Kafka", self._config]
 
-    def stop(self, timeout: float = 15.0) -> None:
-        super().stop(timeout)
+    def stop(self) -> None:
+        super().stop()
         if self._options.record_archive:
             self._archive.adopt()
 
@@ -82,7 +83,7 @@ class Broker(Server):
 
     def _java(self, *flags: str) -> list[str | Path]:
         logging = f"-Dlog4j2.configurationFile={LOGGING.as_uri()}"
-        return [java(), *self._options.jvm.flags, *flags, logging, "-cp", os.pathsep.join(map(str, self._jars))]
+        return [java(), *self._options.jvm.flags, *flags, logging, "-cp", os.pathsep.join(map(str, self.jars))]
 
     def _format(self) -> None:
         command = [
@@ -145,9 +146,14 @@ class Kafka:
     def replication(self) -> int:
         return len(self.brokers)
 
+    def fetch(self) -> None:
+        """Get and check the jars once, rather than by every broker: the first time it downloads."""
+        jars = ensure_jars()
+        for broker in self.brokers:
+            broker.jars = jars
+
     def start(self) -> None:
-        with ThreadPoolExecutor(len(self.brokers)) as threads:
-            list(threads.map(Broker.start, self.brokers))
+        side_by_side(lambda part: part.start(), self.brokers)
 
     def wait_ready(self, timeout: float = DEFAULT_TIMEOUT) -> None:
         """Ready when every broker sees every other."""
@@ -158,9 +164,8 @@ class Kafka:
             log = self.brokers[0].child.log
             raise StackError(f"the Kafka brokers do not see each other after {timeout:.0f} s: see {log}")
 
-    def stop(self, timeout: float = 15.0) -> None:
-        with ThreadPoolExecutor(len(self.brokers)) as threads:
-            list(threads.map(lambda broker: broker.stop(timeout), self.brokers))
+    def stop(self) -> None:
+        side_by_side(lambda part: part.stop(), self.brokers)
 
     def kill(self) -> None:
         for broker in self.brokers:

@@ -7,7 +7,8 @@ restart. `start()` returns as soon as the program runs; `wait_ready()` returns w
 import signal
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from devstack import ports
@@ -15,6 +16,7 @@ from devstack.errors import StackError
 from devstack.process import KEEP_USER, Child, User, wait_until
 
 DEFAULT_TIMEOUT = 60.0
+STOP_SECONDS = 15.0
 
 
 class Server(ABC):
@@ -30,11 +32,13 @@ class Server(ABC):
         inner_ports: Sequence[int] = (),
         user: User = KEEP_USER,
         stop_signal: signal.Signals = signal.SIGTERM,
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
         self.name = name
         self.directory = directory
         self.port = port
         self.inner_ports = tuple(inner_ports)
+        self.stop_seconds = stop_seconds
         self.child = Child(name, logs / f"{name}.log", user=user, stop_signal=stop_signal)
 
     @abstractmethod
@@ -67,8 +71,9 @@ class Server(ABC):
         if self._ended():
             raise StackError(f"{self.name} ended at its start ({self.child.last_line()}): see {self.child.log}")
 
-    def stop(self, timeout: float = 15.0) -> None:
-        self.child.stop(timeout)
+    def stop(self) -> None:
+        """End it, within `stop_seconds` by itself or else by SIGKILL."""
+        self.child.stop(self.stop_seconds)
 
     def kill(self) -> None:
         """SIGKILL, as a crash would."""
@@ -94,6 +99,13 @@ class Server(ABC):
                 f"port {port} for {self.name} is in use: "
                 "stop what holds it, or set ATELIER_PORT_BASE to move all ports (8100 by default)"
             )
+
+
+def side_by_side(action: Callable[[Server], None], servers: Sequence[Server]) -> None:
+    """Do the same with all of them at once; raises the first error when all have ended."""
+    if servers:
+        with ThreadPoolExecutor(len(servers)) as threads:
+            list(threads.map(action, servers))
 
 
 def answers_ok(url: str) -> bool:

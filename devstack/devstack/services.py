@@ -15,10 +15,12 @@ from devstack import payments
 from devstack.credentials import SERVICES, Credentials
 from devstack.infra import Infra
 from devstack.ports import HOST
-from devstack.server import Server, answers_ok
+from devstack.server import STOP_SECONDS, Server, answers_ok
 
 BUCKET = "atelier"
 TWINS = "twins"
+PAID_STOP_SECONDS = 180.0
+"""Longer than generation's drain, as the compose file has it: a call that is cut off is paid for nothing."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,17 @@ class Program(Server):
     forked: ClassVar[bool] = True
 
     def __init__(
-        self, name: str, directory: Path, logs: Path, port: int, *, arguments: list[str], settings: dict[str, str]
+        self,
+        name: str,
+        directory: Path,
+        logs: Path,
+        port: int,
+        *,
+        arguments: list[str],
+        settings: dict[str, str],
+        stop_seconds: float = STOP_SECONDS,
     ) -> None:
-        super().__init__(name, directory, logs, port)
+        super().__init__(name, directory, logs, port, stop_seconds=stop_seconds)
         self.child.forked = self.forked
         self._arguments = arguments
         self._settings = settings
@@ -68,6 +78,7 @@ def make_services(
     infra: Infra, credentials: Credentials, logs: Path, addresses: Addresses, *, twins_only: bool
 ) -> list[Program]:
     """The five, in the order of a job's life. `twins_only`: ignore the user's provider keys."""
+    pays = not twins_only and openai_key() is not None
     return [
         Program(
             name,
@@ -76,6 +87,7 @@ def make_services(
             addresses.ports[name],
             arguments=["serve", "--migrate"],
             settings=settings(name, infra, credentials, addresses, twins_only=twins_only),
+            stop_seconds=PAID_STOP_SECONDS if pays and name == "generation" else STOP_SECONDS,
         )
         for name in SERVICES
     ]

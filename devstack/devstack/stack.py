@@ -5,7 +5,7 @@
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +15,10 @@ from devstack.credentials import SERVICES, Credentials
 from devstack.datadir import DataDir
 from devstack.errors import StackError
 from devstack.infra import DEFAULT_BASE, Infra
-from devstack.jars import ensure_jars
 from devstack.payments import announce_webhooks
 from devstack.ports import reserve
 from devstack.prometheus import Prometheus
-from devstack.server import Server
+from devstack.server import Server, side_by_side
 from devstack.services import BUCKET, TWINS, Addresses, Program, make_services, make_twins
 from devstack.supervisor import Supervisor
 
@@ -85,7 +84,7 @@ class Stack:
 
     def start(self, told: Callable[[Server], None] = lambda _part: None) -> None:
         """Start all parts side by side; `told` hears of each as it gets ready."""
-        ensure_jars()
+        self.infra.kafka.fetch()
         with ThreadPoolExecutor(len(self.parts)) as threads:
             try:
                 others = (*self.infra.servers, self.twins, *self.observers)
@@ -109,8 +108,8 @@ class Stack:
 
     def stop(self) -> None:
         self._stopping.set()
-        _side_by_side([*self.services, self.twins, *self.observers])
-        _side_by_side(self.infra.servers)
+        side_by_side(lambda part: part.stop(), [*self.services, self.twins, *self.observers])
+        side_by_side(lambda part: part.stop(), self.infra.servers)
 
     def _boot(self, part: Server, told: Callable[[Server], None]) -> None:
         part.start()
@@ -138,8 +137,3 @@ def own_stack(directory: Path, *, kafka_brokers: int = 1) -> Iterator[Stack]:
     finally:
         stack.stop()
         data.release()
-
-
-def _side_by_side(parts: Sequence[Server]) -> None:
-    with ThreadPoolExecutor(len(parts)) as threads:
-        list(threads.map(lambda part: part.stop(), parts))

@@ -14,10 +14,13 @@ from devstack.display import Steps, say, stages
 from devstack.errors import StackError
 from devstack.payments import stripe_key
 from devstack.process import stop_leftovers, wait_until
-from devstack.services import openai_key
+from devstack.server import STOP_SECONDS
+from devstack.services import PAID_STOP_SECONDS, openai_key
 from devstack.stack import Options, Stack
 
-STOP_SECONDS = 40.0
+SOON_SECONDS = 20.0
+DOWN_SECONDS = PAID_STOP_SECONDS + 40.0
+"""Services end before servers, so the longest times of both, and some."""
 
 
 def up(data: DataDir, options: Options) -> None:
@@ -32,7 +35,7 @@ def up(data: DataDir, options: Options) -> None:
             _start(stack)
             stack.supervise(ended, lambda line: say(line, "yellow"))
         finally:
-            say("stopping ...")
+            say(stopping(stack))
             stack.stop()
     except KeyboardInterrupt:
         pass
@@ -50,11 +53,21 @@ def down(data: DataDir) -> None:
     if not run.pid:
         raise StackError("Atelier is just starting: run `make down` again in a moment")
     os.kill(run.pid, signal.SIGTERM)
-    if not wait_until(lambda: data.running() is None, STOP_SECONDS):
+    if not wait_until(lambda: data.running() is None, SOON_SECONDS):
+        say("Still stopping: calls to OpenAI that are under way are paid for, so they may end by themselves.")
+    if not wait_until(lambda: data.running() is None, DOWN_SECONDS - SOON_SECONDS):
         raise StackError(
-            f"process {run.pid} did not stop in {STOP_SECONDS:.0f} s: see {data.logs}, then end it yourself"
+            f"process {run.pid} did not stop in {DOWN_SECONDS:.0f} s: see {data.logs}, then end it yourself"
         )
     say("Everything is stopped; the data is kept.")
+
+
+def stopping(stack: Stack) -> str:
+    """What is said at the beginning of the end, with what may take long."""
+    seconds = max((part.stop_seconds for part in stack.services if part.child.is_running), default=0.0)
+    if seconds <= STOP_SECONDS:
+        return "stopping ..."
+    return f"stopping ... (up to {seconds:.0f} s for calls to OpenAI that are under way: they are paid for)"
 
 
 def logs(data: DataDir, part: str | None, *, follow: bool, lines: int = 20) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from devstack import kafka
 from devstack.errors import StackError
 from devstack.jars import Jar, Lock, ensure_jars, jar_directory, read_lock
+from devstack.kafka import Broker, Kafka, Options
 from devstack.ports import HOST, reserve
 
 CONTENT = b"the bytes of a jar"
@@ -45,6 +47,22 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def lock_of(content: bytes = CONTENT) -> Lock:
     digest = hashlib.sha256(content).hexdigest()
     return Lock("4.3.0", (Jar("org.example", "one", "1.0", "one-1.0.jar", len(content), digest),))
+
+
+class TestBrokers:
+    def test_jars_are_checked_once_for_all_of_them(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        jars, asked = [directory / "one.jar"], []
+        monkeypatch.setattr(kafka, "ensure_jars", lambda: asked.append(1) or jars)
+        monkeypatch.setattr(Broker, "_format", lambda _: None)
+        cluster = Kafka(directory / "kafka", directory, [(1, 2), (3, 4), (5, 6)], Options())
+
+        cluster.fetch()
+        for broker in cluster.brokers:
+            broker.directory.mkdir(parents=True)
+            broker.prepare()
+
+        assert len(asked) == 1
+        assert all(str(jars[0]) in map(str, broker.command()) for broker in cluster.brokers)
 
 
 class TestEnsureJars:

@@ -27,7 +27,7 @@ from devstack.credentials import Credentials
 from devstack.infra import Infra
 from devstack.kafka import Broker, Options
 from devstack.postgres import SETTINGS as POSTGRES_SETTINGS
-from devstack.services import Addresses, settings
+from devstack.services import PAID_STOP_SECONDS, Addresses, settings
 from devstack.wheels import program
 
 STORAGE_ITSELF_MIB = 300
@@ -210,6 +210,11 @@ class TestServices:
         drain = SETTINGS[name].model_fields["drain_timeout"].default.total_seconds()
 
         assert seconds(compose["services"][name]["stop_grace_period"]) > drain
+
+
+class TestPaidCalls:
+    def test_a_stack_of_devstack_gives_them_as_long_to_end(self, compose: dict[str, Any]) -> None:
+        assert seconds(compose["services"]["generation"]["stop_grace_period"]) == PAID_STOP_SECONDS
 
 
 class TestPictures:
