@@ -58,12 +58,18 @@ class TestOnePicture:
         thumbnail = await eventually(lambda: _thumbnail(customer, asset_id))
         assert thumbnail
 
-    async def test_the_timeline_shows_request_events_calls_money_and_delivery(self, customer) -> None:
-        job = await customer.ask("a quiet forest", n=2)
+    async def test_the_timeline_shows_request_events_calls_money_and_delivery(self, system, customer) -> None:
+        inbox, secret = uuid7().hex, system.webhook_secret()
+        async with httpx2.AsyncClient(base_url=system.twins) as twins:
+            await twins.put(f"/hooks/{inbox}/config", json={"secret": secret})
+        deliver = {"webhook": {"url": f"{system.twins}/hooks/{inbox}", "secret": secret}}
+        job = await customer.ask("a quiet forest", n=2, deliver=deliver)
         await customer.finished(job["id"])
+        delivery = await eventually(lambda: _delivered(customer, job["id"]), timeout=30)
 
         timeline = await customer.get(f"/v1/jobs/{job['id']}/timeline")
 
+        assert timeline["job"]["input"]["prompt"] == "a quiet forest"
         assert [event["seq"] for event in timeline["events"]] == list(range(1, len(timeline["events"]) + 1))
         ids = {event["id"] for event in timeline["events"]}
         caused = [event for event in timeline["events"] if event["causation_id"] is not None]
@@ -73,6 +79,9 @@ class TestOnePicture:
         assert [entry["kind"] for entry in timeline["ledger"]] == ["hold", "settle"]
         for entry in timeline["ledger"]:
             assert sum(line["amount"] for line in entry["lines"]) == 0
+        (told,) = timeline["deliveries"]
+        assert told["delivery_id"] == delivery["delivery_id"]
+        assert (told["state"], told["attempts"], told["status_code"]) == ("succeeded", 1, 204)
 
     async def test_the_stream_resumes_behind_the_last_event_seen(self, customer) -> None:
         job = await customer.ask("a red balloon")
@@ -101,6 +110,11 @@ class TestOnePicture:
         await customer.finished(job["id"])
 
         assert await system.violations() == {}
+
+
+async def _delivered(customer, job_id: str) -> dict | None:
+    delivery = (await customer.job(job_id))["delivery"]
+    return None if delivery["state"] == "pending" else delivery
 
 
 async def _messages(twins: httpx2.AsyncClient, inbox: str) -> list:
