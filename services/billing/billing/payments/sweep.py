@@ -18,7 +18,7 @@ def sweep_worker(db: Database, api: StripeApi, inbox: StripeInbox, *, interval: 
 
     async def sweep(lease: Lease) -> None:
         missed = [event async for event in api.undelivered()]
-        again = {**retry_after(interval.total_seconds()), "attempts": 0}
+        again = retry_after(interval.total_seconds(), attempts=0)
         async with db.write() as session:
             found = await inbox.note(session, missed, source="sweep")
             await write_held(session, stripe_sweeps, lease, again)
