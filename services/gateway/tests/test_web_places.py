@@ -8,14 +8,13 @@ import pytest
 
 from gateway.sessions import COOKIE, create_session, create_ticket
 from kit.testing import eventually
-from shared.ids import new_id
 
 from .conftest import LIFETIME
 
 POOL_SIZE = 2
 PLACES = 3
 CROWD = 6
-PAGES = ("/", "/jobs", f"/jobs/{new_id('job')}", "/credits")
+PAGES = ("/", "/jobs", "/jobs/job_01KBHW3XJ0E4RAB1Q6TZZZ9V5C", "/credits")
 
 
 @pytest.fixture
