@@ -59,12 +59,15 @@ def check_key(key: str | None) -> None:
 def use_of(
     key: str | None, *, account_id: str, operation: str, body: bytes | BaseModel | Mapping[str, Any]
 ) -> Fingerprint | None:
-    """The use that a request makes of its key, if it has one. Raises Problem 422 when the key cannot be one."""
+    """The use that a request makes of its key, if it has one. Raises Problem 422 when the key cannot be one.
+
+    A field of a model that is None counts as absent, so that keys stay good when a new one comes that may be left out.
+    """
     check_key(key)
     if key is None:
         return None
     if isinstance(body, BaseModel):
-        body = body.model_dump(mode="json")
+        body = body.model_dump(mode="json", exclude_none=True)
     canonical = body if isinstance(body, bytes) else json.dumps(body, sort_keys=True, default=str).encode()
     return Fingerprint(f"{account_id}:{operation}", key, hashlib.sha256(canonical).digest())
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from sqlalchemy import func, select, text, update
 
 from kit import idempotency
@@ -34,6 +35,25 @@ async def count(toy: Service, use: Fingerprint, answer: str) -> Any:
         )
         await idempotency.store(session, use, {"answer": answer})
         return answer
+
+
+class Order(BaseModel):
+    """A body as it is today."""
+
+    thing: str
+    size: int | None = None
+
+
+class LaterOrder(Order):
+    """The same with a new field that may be left out."""
+
+    colour: str | None = None
+
+
+def test_a_new_field_that_is_left_out_changes_no_use() -> None:
+    use = use_of(Order(thing="a"))
+    assert use == use_of(LaterOrder(thing="a")) == use_of(Order(thing="a", size=None))
+    assert use != use_of(LaterOrder(thing="a", colour="red"))
 
 
 class TestReplay:
