@@ -27,6 +27,8 @@ Flush = Callable[[AsyncSession], Awaitable[None]]
 
 COMMAND_TIMEOUT_SECONDS = 30
 LOCK_TIMEOUT = "10s"
+# In seconds. A client that is gone without a word keeps its locks until PostgreSQL notices, two hours otherwise.
+KEEPALIVES = {"tcp_keepalives_idle": "60", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
 POOL_OPTIONS = ("prepared_statement_cache_size", "prepared_statement_name_func")
 """Query parameters of a URL that SQLAlchemy keeps for itself; asyncpg gets all others, such as ``ssl``."""
 
@@ -59,7 +61,7 @@ class Database:
             hide_parameters=True,
             connect_args={
                 "command_timeout": command_timeout,
-                "server_settings": {"application_name": self._name, "lock_timeout": LOCK_TIMEOUT},
+                "server_settings": {"application_name": self._name, "lock_timeout": LOCK_TIMEOUT, **KEEPALIVES},
             },
             **pool,
         )
@@ -109,11 +111,11 @@ class Database:
             yield
 
     @asynccontextmanager
-    async def patient(self) -> AsyncIterator[AsyncConnection]:
-        """A connection outside the pool whose statements may take as long as they need; for migrations."""
+    async def patient(self, *, read_only: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A connection outside the pool whose statements may take as long as they need, such as those of migrations."""
         engine = self._make_engine(command_timeout=None, poolclass=NullPool)
         async with engine.connect() as connection:
-            yield connection
+            yield await connection.execution_options(postgresql_readonly=read_only)
 
     async def connect(self, **server_settings: str) -> asyncpg.Connection:
         """A connection outside the pool, for whoever holds an advisory lock. The caller closes it."""
@@ -124,7 +126,7 @@ class Database:
             **options,
             timeout=5,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
-            server_settings={"application_name": self._name, **server_settings},
+            server_settings={"application_name": self._name, **KEEPALIVES, **server_settings},
         )
 
     async def ping(self) -> None:

@@ -7,8 +7,7 @@ statements may take as long as they need, and the timer rests the longer the lon
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +67,7 @@ KERNEL = (
 
 async def check(db: Database, invariants: Sequence[Invariant]) -> list[Violation]:
     """Every invariant that does not hold now."""
-    async with _connection(db) as connection:
+    async with db.patient(read_only=True) as connection:
         found = [await _violation(connection, invariant) for invariant in invariants]
     return [violation for violation in found if violation]
 
@@ -82,7 +81,7 @@ async def watch(db: Database, invariants: Sequence[Invariant], *, service: str) 
     for invariant in invariants:
         metrics.INVARIANT_CHECKED.labels(service, invariant.name).set(time.time())  # until an alarm, it has as long
     while True:
-        metrics.INVARIANTS_PAUSE.labels(service).set(INTERVAL_SECONDS)
+        metrics.INVARIANTS_INTERVAL.labels(service).set(INTERVAL_SECONDS)
         await asyncio.sleep(INTERVAL_SECONDS)
         try:
             await _check_while_first(db, invariants, service=service)
@@ -93,7 +92,7 @@ async def watch(db: Database, invariants: Sequence[Invariant], *, service: str) 
 
 async def _check_while_first(db: Database, invariants: Sequence[Invariant], *, service: str) -> None:
     """Check for as long as the connection lasts; returns at once when another process does."""
-    async with _connection(db) as connection:
+    async with db.patient(read_only=True) as connection:
         async with connection.begin():
             is_first = await connection.scalar(select(func.pg_try_advisory_lock(LOCK_KEY)))
         if not is_first:
@@ -104,8 +103,9 @@ async def _check_while_first(db: Database, invariants: Sequence[Invariant], *, s
             began = time.monotonic()
             for invariant in invariants:
                 await _tell(connection, invariant, service=service)
-            pause = max(INTERVAL_SECONDS, REST * (time.monotonic() - began))
-            metrics.INVARIANTS_PAUSE.labels(service).set(pause)
+            took = time.monotonic() - began
+            pause = max(INTERVAL_SECONDS, REST * took)
+            metrics.INVARIANTS_INTERVAL.labels(service).set(took + pause)
             await asyncio.sleep(pause)
 
 
@@ -124,12 +124,6 @@ async def _tell(connection: AsyncConnection, invariant: Invariant, *, service: s
     metrics.INVARIANT_VIOLATIONS.labels(service, invariant.name).set(violation.count if violation else 0)
     if violation:
         log.error("invariant.violated", invariant=invariant.name, rows=violation.count, sample=violation.sample)
-
-
-@asynccontextmanager
-async def _connection(db: Database) -> AsyncIterator[AsyncConnection]:
-    async with db.patient() as connection:
-        yield await connection.execution_options(postgresql_readonly=True)
 
 
 async def _violation(connection: AsyncConnection, invariant: Invariant) -> Violation | None:

@@ -63,8 +63,8 @@ HTTP_SECONDS = Histogram(
 INVARIANT_VIOLATIONS = Gauge(
     "atelier_invariant_violations", "Rows that contradict an invariant.", ["service", "invariant"]
 )
-INVARIANTS_PAUSE = Gauge(
-    "atelier_invariants_pause_seconds", "How long the checks of all invariants rest before the next.", ["service"]
+INVARIANTS_INTERVAL = Gauge(
+    "atelier_invariants_interval_seconds", "Time from one check of an invariant to its next.", ["service"]
 )
 INVARIANT_CHECKED = Gauge(
     "atelier_invariant_checked_timestamp_seconds", "When an invariant was last checked.", ["service", "invariant"]

@@ -173,7 +173,7 @@ class TestSlowChecks:
             second = await eventually(lambda: (at := checked("slow")) > first and at)
 
         assert second - first >= 20 * 0.05
-        assert REGISTRY.get_sample_value("atelier_invariants_pause_seconds", {"service": "toy"}) >= 20 * 0.05
+        assert REGISTRY.get_sample_value("atelier_invariants_interval_seconds", {"service": "toy"}) >= 20 * 0.05
 
     async def test_a_check_that_never_ends_is_given_up(self, toy: Service, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(invariants, "INTERVAL_SECONDS", 0.02)

@@ -24,7 +24,7 @@ READS = 'atelier_consumer_active{{service="billing",pod="{}"}}'
 LOST = 'atelier_records_lost_total{service="billing",pod="a"}'
 CHECKED = 'atelier_invariant_checked_timestamp_seconds{{service="billing",invariant="i",pod="{}"}}'
 ANSWERS = 'atelier_http_requests_total{{service="billing",method="GET",route="/",status="{}",excuse="{}"}}'
-PAUSE = 'atelier_invariants_pause_seconds{{service="billing",pod="{}"}}'
+PAUSE = 'atelier_invariants_interval_seconds{{service="billing",pod="{}"}}'
 OF = {"AtelierInvariantUnchecked": {"service": "billing", "invariant": "i"}}
 FIRES = [
     ("AtelierConsumerDown", {READS.format("a"): "0x20", READS.format("b"): "0x20"}),

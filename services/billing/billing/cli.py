@@ -125,8 +125,8 @@ async def _statement(service: Service, arguments: argparse.Namespace) -> int:
 
 
 async def _reconcile(service: Service, _: argparse.Namespace) -> int:
-    async with service.db.read() as session:
-        drifts = await reconcile(session)
+    async with service.db.patient(read_only=True) as connection:
+        drifts = await reconcile(connection)
     for drift in drifts:
         print(drift)
     if not drifts:

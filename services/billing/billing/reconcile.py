@@ -7,6 +7,7 @@ is one query. The ledger is what counts: it cannot be changed, so whatever diffe
 from dataclasses import dataclass
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from kit.database import ReadSession
 
@@ -85,7 +86,7 @@ def differing(numbers: str) -> str:
     return f"SELECT * FROM ({numbers}) AS numbers WHERE kept <> due"  # noqa: S608
 
 
-async def reconcile(session: ReadSession) -> list[Drift]:
+async def reconcile(session: ReadSession | AsyncConnection) -> list[Drift]:
     """Everything that differs from the ledger, by kind of drift."""
     found = []
     for numbers in (WALLETS, GRANTS, _HOLDS, _SETTLEMENTS, TRANSACTIONS):
