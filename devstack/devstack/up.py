@@ -54,7 +54,7 @@ def down(data: DataDir) -> None:
         raise StackError("Atelier is just starting: run `make down` again in a moment")
     os.kill(run.pid, signal.SIGTERM)
     if not wait_until(lambda: data.running() is None, SOON_SECONDS):
-        say("Still stopping: calls to OpenAI that are under way are paid for, so they may end by themselves.")
+        say("Still stopping; calls to OpenAI, if any are under way, are paid for and may end by themselves.")
     if not wait_until(lambda: data.running() is None, DOWN_SECONDS - SOON_SECONDS):
         raise StackError(
             f"process {run.pid} did not stop in {DOWN_SECONDS:.0f} s: see {data.logs}, then end it yourself"
