@@ -56,7 +56,7 @@ class Problem(Exception):  # noqa: N818 - the term of RFC 9457
         self.status = status
         self.code = code
         self.detail = detail
-        self.headers = headers or {}
+        self.headers = dict(headers or {})
         self.excuse = excuse
         self.extra = extra
 

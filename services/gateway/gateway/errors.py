@@ -2,9 +2,7 @@
 
 from datetime import datetime
 
-from kit.problems import Problem
-
-RETRY_SECONDS = 2
+from kit.problems import COME_AGAIN, Problem
 
 
 class EmailInUseError(ValueError):
@@ -47,7 +45,7 @@ def too_many_streams(most: int) -> Problem:
         429,
         "too_many_streams",
         f"You have {most} open streams; close some, or read the jobs instead.",
-        headers={"Retry-After": str(RETRY_SECONDS)},
+        headers=COME_AGAIN,
         most=most,
     )
 
@@ -55,8 +53,7 @@ def too_many_streams(most: int) -> Problem:
 def too_many_open_requests(service: str) -> Problem:
     """429: the caller's requests to this service wait for each other."""
     detail = f"Many of your requests to the {service} service are not answered yet; send fewer at a time."
-    headers = {"Retry-After": str(RETRY_SECONDS)}
-    return Problem(429, "too_many_open_requests", detail, headers=headers, service=service)
+    return Problem(429, "too_many_open_requests", detail, headers=COME_AGAIN, service=service)
 
 
 def not_json() -> Problem:
@@ -177,6 +174,6 @@ def service_unavailable(service: str) -> Problem:
         503,
         "service_unavailable",
         f"The {service} service does not answer just now; try again shortly.",
-        headers={"Retry-After": str(RETRY_SECONDS)},
+        headers=COME_AGAIN,
         service=service,
     )
